@@ -18,7 +18,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What every part of the model is: immutable, compared by value, strict when read."""
 
 
-class Parameter(Record):
+class Parameter(Record, frozen=True, kw_only=True):
     """A named input of the pipeline with a default.
 
     Args:
@@ -46,7 +46,7 @@ class Parameter(Record):
     line: int = 0
 
 
-class Why(Record):
+class Why(Record, frozen=True, kw_only=True):
     """One line of a notebook that made a fact true (for ``show --why``)."""
 
     cell: int
@@ -54,7 +54,7 @@ class Why(Record):
     text: str = ""
 
 
-class Facts(Record):
+class Facts(Record, frozen=True, kw_only=True):
     """What a piece of code does to names and to the world, on the safe side; order of every tuple: sorted.
 
     Args:
@@ -90,7 +90,7 @@ class Facts(Record):
     is_async: bool = False
 
 
-class Cell(Record):
+class Cell(Record, frozen=True, kw_only=True):
     """A code cell as it will be executed.
 
     Args:
@@ -114,7 +114,7 @@ class Cell(Record):
     facts: Facts = Facts()
 
 
-class Resources(Record):
+class Resources(Record, frozen=True, kw_only=True):
     """What a step asks of the machine it runs on; None: the target's default."""
 
     machine: str | None = None
@@ -129,7 +129,7 @@ class Resources(Record):
     service_account: str | None = None
 
 
-class Options(Record):
+class Options(Record, frozen=True, kw_only=True):
     """Everything else that marks on a step may say.
 
     Args:
@@ -158,7 +158,7 @@ class Options(Record):
     annotations: dict[str, str] = {}
 
 
-class Step(Record):
+class Step(Record, frozen=True, kw_only=True):
     """One step: cells that run in one process, in order.
 
     Args:
@@ -180,7 +180,7 @@ class Step(Record):
     title: str = ""
 
 
-class Flow(Record):
+class Flow(Record, frozen=True, kw_only=True):
     """An arrow between two steps.
 
     Args:
@@ -201,7 +201,7 @@ class Flow(Record):
     maybe: bool = False
 
 
-class Pipeline(Record):
+class Pipeline(Record, frozen=True, kw_only=True):
     """A whole notebook as steps.
 
     Args:
