@@ -1,0 +1,92 @@
+"""Sessions for those who work on nbvertex: `nox -l` lists them, `nox` runs what CI runs."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "imports", "tests"]
+
+LOCKS = {
+    "base": [],
+    "test": ["--extra", "test"],
+    "dev": ["--extra", "test", "--group", "dev"],
+}
+"""What each pinned file in requirements/ holds: the base always, and these."""
+
+
+def prepare(session: nox.Session, lock: str) -> None:
+    """Install the pinned packages and, on top, this working tree as it is."""
+    session.install("--require-hashes", "-r", f"requirements/{lock}.txt")
+    session.install("--no-deps", "-e", ".")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format; `nox -s lint -- --fix` mends what can be mended."""
+    session.install("--require-hashes", "-r", "requirements/dev.txt")
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The strict types of the package."""
+    prepare(session, "dev")
+    session.run("mypy")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """The import law of docs/architecture.md."""
+    prepare(session, "dev")
+    session.run("lint-imports")
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """The tests, on every Python that is there; words after `--` go to pytest."""
+    prepare(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The tests against the built wheel, not the working tree."""
+    session.install("--require-hashes", "-r", "requirements/dev.txt")
+    out = session.create_tmp()
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", out)
+    session.install("--no-deps", "--no-index", "--find-links", out, "--force-reinstall", "nbvertex")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The figures of the README, against papermill in the same run."""
+    prepare(session, "test")
+    session.run("python", "benchmarks/all.py", *session.posargs)
+
+
+@nox.session
+def full(session: nox.Session) -> None:
+    """Everything that a release needs."""
+    for name in ("lint", "types", "imports", "tests", "wheel", "bench"):
+        session.notify(name)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write requirements/ anew: newest versions, hashes, no address of an index and no path of a machine."""
+    session.install("uv")
+    for name, chosen in LOCKS.items():
+        session.run(
+            "uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11",
+            "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links",
+            "--custom-compile-command", "nox -s lock",
+            *chosen, "pyproject.toml", "--output-file", f"requirements/{name}.txt",
+        )  # fmt: skip
