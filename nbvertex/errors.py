@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -175,3 +175,12 @@ class Interrupted(NbvertexError):
 
     exit_code = Exit.INTERRUPTED
     code = "interrupted"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that the user most likely meant, or None where none is near."""
+    import difflib
+
+    folded = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word.casefold(), folded, 1)
+    return folded[found[0]] if found else None

@@ -1,0 +1,368 @@
+"""A file as cells: .ipynb of every nbformat and .py; the only user of nbformat and jupytext."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from nbvertex.errors import NotebookError, Place, nearest
+
+NEWEST = 4  # the nbformat that `raw` gives, whatever the file has
+CellKind: TypeAlias = Literal["code", "markdown", "raw"]
+
+# nbformat 2 and 3 know more kinds of text than 4 does.
+_KINDS: dict[str, CellKind] = {"code": "code", "markdown": "markdown", "raw": "raw"}
+_OLD_KINDS: dict[str, CellKind] = {**_KINDS, "heading": "markdown", "html": "markdown", "plaintext": "raw"}
+
+# A file that is not JSON is often one of these.
+_NOT_JSON = (
+    (rb"\A\s*<(!doctype|html)", "this is a web page; download the raw file instead"),
+    (rb"\Aversion https://git-lfs", "this is a Git LFS pointer; `git lfs pull` fetches the notebook"),
+    (rb"^<<<<<<< ", "the file holds merge conflict marks; resolve them first (nbdime helps)"),
+    (rb"\A\s*(#|import |from )", "if this is a Python script, its name must end in .py"),
+)
+# The languages of kernels that say nothing else about themselves.
+_FOREIGN_KERNELS = (
+    ("ir", "R"), ("julia", "Julia"), ("bash", "Bash"), ("scala", "Scala"), ("sparkkernel", "Scala"), ("sparkr", "R"),
+    ("deno", "TypeScript"), ("javascript", "JavaScript"), ("ijavascript", "JavaScript"), ("xcpp", "C++"),
+    ("rust", "Rust"), ("gonb", "Go"), (".net", "C#"), ("octave", "Octave"), ("matlab", "MATLAB"), ("sas", "SAS"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCell:
+    """One cell as the file has it.
+
+    Args:
+        position: place in the notebook, counted from 1, every kind included.
+        kind: code, markdown or raw.
+        source: its text.
+        tags: the tags in its metadata that are text, without the blanks around them.
+        id: its nbformat id, or empty.
+        metadata: all of its metadata.
+    """
+
+    position: int
+    kind: CellKind
+    source: str
+    tags: tuple[str, ...] = ()
+    id: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """A file as cells.
+
+    Args:
+        path: the file as the user named it.
+        nbformat: its major version; 4 for a script.
+        metadata: the notebook's own.
+        kernel: the name of the kernel it asks for, ``python3`` where it does not.
+        language: of that kernel, in lower case.
+        cells: all of them, in order.
+    """
+
+    path: str
+    nbformat: int
+    metadata: Mapping[str, Any]
+    kernel: str
+    language: str
+    cells: tuple[SourceCell, ...]
+    _raw: Callable[[], dict[str, Any]] = field(repr=False, compare=False)
+
+    def raw(self) -> dict[str, Any]:
+        """The whole notebook, outputs included, as new plain JSON of nbformat 4.
+
+        Its ``cells`` are those of ``self.cells``, in the same order; each has ``metadata`` and its source as
+        one text, code cells have ``outputs`` and ``execution_count`` too.
+
+        Raises:
+            NotebookError: the parts that are read only now (old outputs) are malformed.
+        """
+        return self._raw()
+
+
+def read(path: str | Path) -> Notebook:
+    """Read a notebook or script.
+
+    Args:
+        path: an .ipynb file of any nbformat, or a .py file (percent cells, or one cell where it has no marks).
+
+    Raises:
+        NotebookError: there is no such file, or it is no notebook: why, and what to do.
+    """
+    name = str(path)
+    data = _bytes(Path(path), name)
+    text = _decode(data, name)
+    if Path(path).suffix.lower() == ".py":
+        return _script(name, text)
+    if not text.strip():
+        raise _error(name, "the file is empty", "a new notebook is made by Jupyter, or by `nbvertex new`")
+    return _ipynb(name, text)
+
+
+def _error(name: str, message: str, hint: str | None = None, cell: int | None = None) -> NotebookError:
+    return NotebookError(message, place=Place(notebook=name, cell=cell), hint=hint)
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    try:
+        if path.is_dir():
+            raise _error(name, "this is a folder, not a notebook", _neighbours(path, ""))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _error(name, "there is no such file", _neighbours(path.parent, path.name)) from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise _error(name, f"cannot be read: {reason}") from error
+
+
+def _neighbours(folder: Path, name: str) -> str | None:
+    """A hint that names notebooks lying there: those like ``name``, or the first few."""
+    try:
+        there = sorted(entry.name for entry in folder.glob("*.ipynb"))
+    except OSError:
+        return None
+    near = nearest(name, there)
+    if near:
+        return f"did you mean {str(folder / near)!r}?"
+    if name or not there:
+        return None
+    return f"notebooks in it: {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}"
+
+
+def _decode(data: bytes, name: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(data) > 3 and 0 in data[:2] and data.count(0) > 1):
+        raise _error(name, "the text is UTF-16 or UTF-32, not UTF-8", "save the file as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _error(
+            name,
+            f"line {line} is not UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start})",
+            "save the file as UTF-8",
+        ) from None
+
+
+# .ipynb
+
+
+class _Cell(msgspec.Struct):
+    """What is read of a cell; outputs are stepped over without making anything of them."""
+
+    cell_type: Any = None
+    source: Any = ""
+    metadata: Any = None
+    id: Any = None
+    input: Any = ""  # the source of a code cell before nbformat 4
+
+
+class _Worksheet(msgspec.Struct):
+    cells: list[_Cell] = []
+
+
+class _File(msgspec.Struct):
+    nbformat: Any = None
+    metadata: Any = None
+    cells: list[_Cell] | None = None
+    worksheets: list[_Worksheet] | None = None
+
+
+def _ipynb(name: str, text: str) -> Notebook:
+    file = _parse(name, text)
+    if not isinstance(file.nbformat, int) or isinstance(file.nbformat, bool):
+        raise _error(
+            name,
+            "this is JSON but not a notebook: it has no `nbformat` number",
+            "a notebook is saved by Jupyter, Colab or VS Code as .ipynb",
+        )
+    version = file.nbformat
+    if not 1 <= version <= NEWEST:
+        raise _error(
+            name,
+            f"nbformat {version} is not known here; this nbvertex reads 1 to {NEWEST}",
+            "in Jupyter, save the notebook as nbformat 4",
+        )
+    found = file.cells
+    if version < NEWEST and file.worksheets is not None:
+        found = [cell for sheet in file.worksheets for cell in sheet.cells]
+    if found is None:
+        raise _error(name, f"this is JSON but not a notebook: it has no `{'cells' if version > 3 else 'worksheets'}`")
+    metadata = file.metadata if isinstance(file.metadata, dict) else {}
+    kernel, language = _kernel(metadata)
+    old = version < NEWEST
+    return Notebook(
+        path=name,
+        nbformat=version,
+        metadata=metadata,
+        kernel=kernel,
+        language=language,
+        cells=tuple(_cell(name, position, cell, old=old) for position, cell in enumerate(found, 1)),
+        _raw=lambda: _upgraded(name, text) if old else _filled(_json(name, text)),
+    )
+
+
+def _parse(name: str, text: str) -> _File:
+    try:
+        return msgspec.json.decode(text, type=_File)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        pass  # msgspec is stricter than Jupyter (NaN in old outputs), and its messages know no lines
+    try:
+        return msgspec.convert(_json(name, text), type=_File)
+    except msgspec.ValidationError as error:
+        raise _error(name, f"this is JSON but not a notebook: {_lower(str(error))}") from None
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _json(name: str, text: str) -> Any:
+    """All of the file, as Jupyter reads it: NaN and lone surrogates are taken as they are."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        hint = next((hint for mark, hint in _NOT_JSON if re.search(mark, text.encode(), re.MULTILINE | re.IGNORECASE)), None)
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _error(name, f"this is not JSON: {_lower(error.msg)} ({where})", hint) from None
+    except RecursionError:
+        raise _error(name, "its JSON is nested too deep to be a notebook") from None
+    except ValueError as error:  # a number of more digits than Python takes
+        raise _error(name, f"its JSON cannot be read: {_lower(str(error))}") from None
+
+
+def _kernel(metadata: Mapping[str, Any]) -> tuple[str, str]:
+    def said(section: str, key: str) -> str:
+        inside = metadata.get(section)
+        value = inside.get(key) if isinstance(inside, dict) else None
+        return value.strip() if isinstance(value, str) else ""
+
+    kernel = said("kernelspec", "name")
+    language = said("kernelspec", "language") or said("language_info", "name")
+    if not language:
+        spoken = (word for start, word in _FOREIGN_KERNELS if re.match(re.escape(start) + r"(\b|\d|_)", kernel.lower()))
+        language = next(spoken, "python")
+    return kernel or "python3", "python" if language.lower() in ("python", "ipython") else language.lower()
+
+
+def _cell(name: str, position: int, cell: _Cell, *, old: bool) -> SourceCell:
+    kind = (_OLD_KINDS if old else _KINDS).get(cell.cell_type) if isinstance(cell.cell_type, str) else None
+    if kind is None:
+        raise _error(name, f"the cell's `cell_type` is {_short(cell.cell_type)}", _valid_kinds(), position)
+    text = cell.input if old and kind == "code" else cell.source
+    if text is None:
+        source = ""
+    elif isinstance(text, str):
+        source = text
+    elif isinstance(text, list) and all(isinstance(line, str) for line in text):
+        source = "".join(text)
+    else:
+        raise _error(name, f"the cell's source is neither text nor a list of lines: {_short(text)}", None, position)
+    if not source.isascii() and re.search("[\ud800-\udfff]", source):
+        raise _error(
+            name,
+            "the cell holds half of a character (a lone surrogate), which no file can keep",
+            "retype the character; it is often an emoji",
+            position,
+        )
+    metadata = cell.metadata if isinstance(cell.metadata, dict) else {}
+    return SourceCell(
+        position=position,
+        kind=kind,
+        source=source,
+        tags=_tags(metadata.get("tags")),
+        id=cell.id if isinstance(cell.id, str) else "",
+        metadata=metadata,
+    )
+
+
+def _valid_kinds() -> str:
+    return "a cell is `code`, `markdown` or `raw`"
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    """One text counts as one tag; what is no text at all is left to `dialect` to name."""
+    values = value if isinstance(value, list) else [value]
+    return tuple(tag.strip() for tag in values if isinstance(tag, str) and tag.strip())
+
+
+def _filled(raw: Any) -> dict[str, Any]:
+    """What nbformat 4 asks for and sloppy writers leave out."""
+    notebook: dict[str, Any] = raw
+    if not isinstance(notebook.get("metadata"), dict):
+        notebook["metadata"] = {}
+    for cell in notebook["cells"]:
+        if not isinstance(cell.get("metadata"), dict):
+            cell["metadata"] = {}
+        source = cell.get("source") or ""
+        cell["source"] = source if isinstance(source, str) else "".join(source)
+        if cell["cell_type"] == "code":
+            if not isinstance(cell.get("outputs"), list):
+                cell["outputs"] = []
+            cell.setdefault("execution_count", None)
+    return notebook
+
+
+def _upgraded(name: str, text: str) -> dict[str, Any]:
+    import nbformat
+
+    try:
+        upgrade: Any = nbformat  # its functions carry no types
+        notebook = upgrade.convert(upgrade.from_dict(_json(name, text)), NEWEST)
+    except NotebookError:
+        raise
+    except Exception as error:  # nbformat raises whatever a malformed old output makes it meet
+        raise _error(name, f"nbformat cannot bring it to nbformat {NEWEST}: {error!r}") from error
+    return _filled(json.loads(json.dumps(notebook)))
+
+
+# .py
+
+
+def _script(name: str, text: str) -> Notebook:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    percent = re.search(r"^# ?%%", text, re.MULTILINE)
+    header = re.match(r"(#.*\n|\s*\n)*# ---\n(#.*\n)*# jupyter:", text)
+    load = (lambda: _through_jupytext(name, text, "py" if header else "py:percent")) if percent or header else None
+    raw = load() if load else _one_cell(text)
+    kernel, language = _kernel(raw["metadata"])
+    return Notebook(
+        path=name,
+        nbformat=NEWEST,
+        metadata=raw["metadata"],
+        kernel=kernel,
+        language=language,
+        cells=tuple(
+            _cell(name, position, msgspec.convert(cell, type=_Cell), old=False)
+            for position, cell in enumerate(raw["cells"], 1)
+        ),
+        _raw=load or (lambda: _one_cell(text)),
+    )
+
+
+def _one_cell(source: str) -> dict[str, Any]:
+    cells = [{"cell_type": "code", "source": source.rstrip("\n")}] if source.strip() else []
+    return _filled({"nbformat": NEWEST, "nbformat_minor": 4, "metadata": {}, "cells": cells})
+
+
+def _through_jupytext(name: str, text: str, form: str) -> dict[str, Any]:
+    import jupytext
+
+    try:
+        notebook = jupytext.reads(text, fmt=form)
+    except Exception as error:  # jupytext lets through what YAML and its own parsers raise on odd headers
+        raise _error(name, f"jupytext cannot read it: {error}", "the marks of cells are lines `# %%`") from error
+    return _filled(json.loads(json.dumps(notebook)))
