@@ -11,7 +11,7 @@ nox.options.sessions = ["lint", "types", "imports", "tests"]
 
 LOCKS = {
     "base": [],
-    "test": ["--extra", "test"],
+    "test": ["--extra", "test", "--group", "build"],
     "dev": ["--extra", "test", "--group", "dev"],
 }
 """What each pinned file in requirements/ holds: the base always, and these."""
