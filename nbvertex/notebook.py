@@ -195,7 +195,9 @@ def _ipynb(name: str, text: str) -> Notebook:
     if version < NEWEST and file.worksheets is not None:
         found = [cell for sheet in file.worksheets for cell in sheet.cells]
     if found is None:
-        raise _error(name, f"this is JSON but not a notebook: it has no `{'cells' if version > 3 else 'worksheets'}`")
+        raise _error(
+            name, f"this is JSON but not a notebook: it has no `{'cells' if version > 3 else 'worksheets'}`"
+        )
     metadata = file.metadata if isinstance(file.metadata, dict) else {}
     kernel, language = _kernel(metadata)
     old = version < NEWEST
@@ -230,7 +232,14 @@ def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        hint = next((hint for mark, hint in _NOT_JSON if re.search(mark, text.encode(), re.MULTILINE | re.IGNORECASE)), None)
+        hint = next(
+            (
+                hint
+                for mark, hint in _NOT_JSON
+                if re.search(mark, text.encode(), re.MULTILINE | re.IGNORECASE)
+            ),
+            None,
+        )
         where = f"line {error.lineno}, column {error.colno}"
         raise _error(name, f"this is not JSON: {_lower(error.msg)} ({where})", hint) from None
     except RecursionError:
@@ -248,7 +257,11 @@ def _kernel(metadata: Mapping[str, Any]) -> tuple[str, str]:
     kernel = said("kernelspec", "name")
     language = said("kernelspec", "language") or said("language_info", "name")
     if not language:
-        spoken = (word for start, word in _FOREIGN_KERNELS if re.match(re.escape(start) + r"(\b|\d|_)", kernel.lower()))
+        spoken = (
+            word
+            for start, word in _FOREIGN_KERNELS
+            if re.match(re.escape(start) + r"(\b|\d|_)", kernel.lower())
+        )
         language = next(spoken, "python")
     return kernel or "python3", "python" if language.lower() in ("python", "ipython") else language.lower()
 
@@ -265,7 +278,9 @@ def _cell(name: str, position: int, cell: _Cell, *, old: bool) -> SourceCell:
     elif isinstance(text, list) and all(isinstance(line, str) for line in text):
         source = "".join(text)
     else:
-        raise _error(name, f"the cell's source is neither text nor a list of lines: {_short(text)}", None, position)
+        raise _error(
+            name, f"the cell's source is neither text nor a list of lines: {_short(text)}", None, position
+        )
     if not source.isascii() and re.search("[\ud800-\udfff]", source):
         raise _error(
             name,
@@ -336,7 +351,11 @@ def _script(name: str, text: str) -> Notebook:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     percent = re.search(r"^# ?%%", text, re.MULTILINE)
     header = re.match(r"(#.*\n|\s*\n)*# ---\n(#.*\n)*# jupyter:", text)
-    load = (lambda: _through_jupytext(name, text, "py" if header else "py:percent")) if percent or header else None
+    load = (
+        (lambda: _through_jupytext(name, text, "py" if header else "py:percent"))
+        if percent or header
+        else None
+    )
     raw = load() if load else _one_cell(text)
     kernel, language = _kernel(raw["metadata"])
     return Notebook(
@@ -364,5 +383,7 @@ def _through_jupytext(name: str, text: str, form: str) -> dict[str, Any]:
     try:
         notebook = jupytext.reads(text, fmt=form)
     except Exception as error:  # jupytext lets through what YAML and its own parsers raise on odd headers
-        raise _error(name, f"jupytext cannot read it: {error}", "the marks of cells are lines `# %%`") from error
+        raise _error(
+            name, f"jupytext cannot read it: {error}", "the marks of cells are lines `# %%`"
+        ) from error
     return _filled(json.loads(json.dumps(notebook)))
