@@ -184,3 +184,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     folded = {name.casefold(): name for name in known}
     found = difflib.get_close_matches(word.casefold(), folded, 1)
     return folded[found[0]] if found else None
+
+
+def visible(text: str) -> str:
+    """The text with control and direction characters spelled out, so that no name repaints a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

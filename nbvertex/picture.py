@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nbvertex.errors import visible
 from nbvertex.layout import Layout, arrange, implied_arrows
 from nbvertex.pipeline import SETUP, Cell, Flow, Parameter, Pipeline, Resources, Step, Why
 
@@ -89,7 +90,7 @@ def text(pipeline: Pipeline, *, why: bool = False) -> str:
     for step, line in zip(pipeline.steps, columns(rows), strict=True):
         lines.append(line)
         lines += _inflow(into.get(step.name, []), why=why)
-    return "\n".join(_visible(line) for line in lines) + "\n"
+    return "\n".join(visible(line) for line in lines) + "\n"
 
 
 def _inflow(flows: Sequence[Flow], *, why: bool) -> list[str]:
@@ -194,19 +195,12 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of text with their columns one under another."""
     if not rows:
         return []
-    widths = [max(len(_visible(row[i])) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(_visible(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    widths = [max(len(visible(row[i])) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(visible(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _visible(line: str) -> str:
-    """The line with control and direction characters spelled out, so that no name can repaint a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 # --- mermaid ------------------------------------------------------------------------------------------
@@ -227,7 +221,7 @@ def mermaid(pipeline: Pipeline) -> str:
 def _entities(label: str) -> str:
     """Text as mermaid's ``#NNN;`` entities wherever it could mean something."""
     return "".join(
-        c if c.isascii() and (c.isalnum() or c in " _.,+()-") else f"#{ord(c)};" for c in _visible(label)
+        c if c.isascii() and (c.isalnum() or c in " _.,+()-") else f"#{ord(c)};" for c in visible(label)
     )
 
 
@@ -290,7 +284,7 @@ def svg(pipeline: Pipeline) -> str:
 
 
 def _shown(step: Step) -> str:
-    name = _visible(step.title or step.name)
+    name = visible(step.title or step.name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
@@ -356,5 +350,5 @@ def _label(arrow: Arrow, drawing: _Drawing) -> str:
 
 def _xml(label: str) -> str:
     """Text as XML text or attribute; what XML cannot hold is spelled out."""
-    escaped = _visible(label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = visible(label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return escaped.replace('"', "&quot;").replace("'", "&#39;")

@@ -1,0 +1,95 @@
+"""What a terminal is told: errors as lines, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+import click
+
+from nbvertex.errors import Exit, Interrupted, NbvertexError, Problem, ProblemsFound, visible
+
+UNEXPECTED = 70  # a fault of nbvertex itself (EX_SOFTWARE)
+
+
+def guarded(command: Callable[[], int | None], debugging: Callable[[], bool]) -> int:
+    """Run a command, say on stderr what goes wrong, and return the exit code.
+
+    Args:
+        command: returns its exit code; None means all is well.
+        debugging: whether a traceback is wanted; asked when something has gone wrong.
+    """
+    try:
+        code = int(command() or Exit.OK)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return _reader_gone()
+    except BaseException as error:  # the border: whatever comes out is told here, and nowhere else
+        if debugging():
+            traceback.print_exc()
+        for line in told(error):
+            click.echo(line, err=True)
+        return exit_code(error)
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has enough, as ``head`` does; Python must not complain of it on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.OK
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that an exception stands for."""
+    if isinstance(error, NbvertexError):
+        return error.exit_code
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return Exit.INTERRUPTED
+    return Exit.REFUSED if isinstance(error, click.ClickException | OSError) else UNEXPECTED
+
+
+def told(error: BaseException) -> Iterator[str]:
+    """The lines that tell an exception to a user."""
+    if isinstance(error, click.exceptions.Exit):
+        return
+    if isinstance(error, ProblemsFound):
+        for problem in error.problems:
+            yield from problem_lines(problem)
+    elif isinstance(error, NbvertexError):
+        yield from _lines("error", str(error), error.hint)
+    elif isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else None
+        yield from _lines("error", _sentence(error.format_message()), f"{path} --help" if path else None)
+    elif isinstance(error, click.ClickException):
+        yield from _lines("error", error.format_message())
+    elif isinstance(error, KeyboardInterrupt | click.Abort):
+        yield from _lines("error", str(Interrupted("interrupted")))
+    elif isinstance(error, OSError):
+        yield from _lines("error", f"{error.filename or 'the system'}: {error.strerror or error}")
+    else:
+        said = str(error).partition("\n")[0]
+        yield from _lines(
+            "error",
+            f"unexpected {type(error).__name__}: {said}",
+            "run it again with --debug for the traceback",
+        )
+
+
+def problem_lines(problem: Problem) -> Iterator[str]:
+    """A problem as ``error: PLACE: MESSAGE`` and its hint."""
+    yield from _lines(problem.severity, str(problem), problem.hint)
+
+
+def _lines(kind: str, message: str, hint: str | None = None) -> Iterator[str]:
+    yield f"{kind}: {visible(message)}"
+    if hint:
+        yield f"hint: {visible(hint)}"
+
+
+def _sentence(message: str) -> str:
+    """Click's message in our manner: no capital at the start, no full stop at the end."""
+    return (message[:1].lower() + message[1:]).rstrip(".")

@@ -1,0 +1,196 @@
+"""The progress of a run while it goes on: a table on a terminal, a line a change without one, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from nbvertex.errors import visible
+from nbvertex.events import CellOutput, CellStarted, RunEnded, RunEvent, RunStarted, StepChanged, as_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)")
+MOST_ROWS = 12  # running steps that a terminal shows
+STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "skipped": "dim", "running": "default"}
+
+
+class View(Protocol):
+    """Something that follows a run and is closed when the run has ended."""
+
+    def __call__(self, event: RunEvent, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """One JSON object a line for every event."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._say = _whole_lines(stream)
+
+    def __call__(self, event: RunEvent) -> None:
+        self.say(as_json(event))
+
+    def say(self, row: Mapping[str, Any]) -> None:
+        """Print something that is no event of the run."""
+        self._say(json.dumps(row, default=str))
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class Lines:
+    """One line a change, for logs.
+
+    Args:
+        stream: where they go.
+        outputs: show what the cells print as well.
+    """
+
+    def __init__(self, stream: TextIO, *, outputs: bool = False) -> None:
+        self._say = _whole_lines(stream)
+        self._outputs = outputs
+
+    def __call__(self, event: RunEvent) -> None:
+        if isinstance(event, StepChanged):
+            self._say(change(event))
+        elif isinstance(event, CellOutput) and self._outputs:
+            for line in printed(event.output):
+                self._say(f"{visible(event.step)} | {line}")
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+@dataclass
+class _Running:
+    """A step that is running now, as a row."""
+
+    since: float
+    attempt: int
+    cell: int = 0
+    said: str = ""
+
+
+class Terminal:
+    """The steps that are running as a table at the bottom; what has ended stays above it.
+
+    Args:
+        stream: the terminal.
+        outputs: show what the cells print as well.
+        clock: gives seconds since the epoch.
+    """
+
+    def __init__(
+        self, stream: TextIO, *, outputs: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._clock = clock
+        self._outputs = outputs
+        self._running: dict[str, _Running] = {}
+        self._steps = self._ended = 0
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=8, transient=True,
+                          redirect_stdout=False, redirect_stderr=False)  # fmt: skip
+        self._live.start()
+
+    def __call__(self, event: RunEvent) -> None:
+        if isinstance(event, RunStarted):
+            self._steps = len(event.steps)
+        elif isinstance(event, RunEnded):
+            self._running.clear()
+        elif isinstance(event, StepChanged):
+            self._changed(event)
+        elif isinstance(event, CellStarted) and event.step in self._running:
+            self._running[event.step].cell = event.position
+        elif isinstance(event, CellOutput):
+            self._output(event)
+
+    def close(self) -> None:
+        """Take the table away; what has ended stays."""
+        self._running.clear()
+        self._live.stop()
+
+    def _changed(self, event: StepChanged) -> None:
+        if event.state == "running":
+            self._running[event.step] = _Running(event.at, event.attempt)
+            return
+        self._running.pop(event.step, None)
+        if event.state != "queued":
+            self._ended += 1
+            self._console.print(change(event), style=STYLES.get(event.state, "default"), soft_wrap=True)
+
+    def _output(self, event: CellOutput) -> None:
+        lines = list(printed(event.output))
+        if lines and event.step in self._running:
+            self._running[event.step].said = lines[-1]
+        if self._outputs:
+            for line in lines:
+                self._console.print(f"{visible(event.step)} | {line}", soft_wrap=True)
+
+    def _table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            table.add_column(no_wrap=True, overflow="ellipsis")
+        now = self._clock()
+        for name, row in list(self._running.items())[:MOST_ROWS]:
+            where = f"cell {row.cell}" if row.cell else "starting"
+            where += f", attempt {row.attempt}" if row.attempt > 1 else ""
+            spent = f"{max(now - row.since, 0):.0f} s"
+            table.add_row(Text(visible(name), "bold"), spent, Text(where, "dim"), Text(row.said, "dim"))
+        if self._running:
+            more = len(self._running) - MOST_ROWS
+            also = f", {more} more running" if more > 0 else ""
+            table.add_row(Text(f"{self._ended} of {self._steps} steps{also}", "dim"))
+        return table
+
+
+def change(event: StepChanged) -> str:
+    """The line that tells that a step is in another state."""
+    said = event.state
+    if event.state == "running" and event.again:
+        reason = {"stale": "what it had read changed"}.get(event.again, event.again)
+        said = f"running again, attempt {event.attempt} ({reason})"
+    elif event.state == "cached" and event.source:
+        said = f"cached, from run {event.source}"
+    elif event.seconds is not None:
+        said = f"{event.state} {'after' if event.state == 'failed' else 'in'} {event.seconds:.2f} s"
+    error = f": {event.error}" if event.error else ""
+    return visible(f"{event.step}: {said}{error}").replace("\n", " ")
+
+
+def printed(output: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of text in an output, without what would steer a terminal."""
+    data = output.get("data", {})
+    text = output.get("text", data.get("text/plain", "") if "text/html" not in data else "")
+    for line in ("".join(text) if isinstance(text, list) else str(text)).splitlines():
+        clean = ESCAPES.sub("", line.rpartition("\r")[2]).expandtabs()
+        if clean.strip():
+            yield visible(clean)
+
+
+def _whole_lines(stream: TextIO) -> Callable[[str], None]:
+    """Prints lines at once; falls silent when nobody reads any more, for the run goes on."""
+    gone = False
+
+    def say(line: str) -> None:
+        nonlocal gone
+        if gone:
+            return
+        try:
+            stream.write(line + "\n")
+            stream.flush()
+        except BrokenPipeError:
+            gone = True
+
+    return say
