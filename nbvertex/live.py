@@ -157,7 +157,7 @@ class Terminal:
 
 def change(event: StepChanged) -> str:
     """The line that tells that a step is in another state."""
-    said = event.state
+    said: str = event.state
     if event.state == "running" and event.again:
         reason = {"stale": "what it had read changed"}.get(event.again, event.again)
         said = f"running again, attempt {event.attempt} ({reason})"

@@ -5,20 +5,35 @@ from __future__ import annotations
 import contextlib
 import copy
 import html
+import itertools
 import json
 import math
 import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from nbvertex.errors import Place, StoreError, UsageError
-from nbvertex.pipeline import Json, Pipeline
+from nbvertex.errors import Place, StoreError, UsageError, visible
+from nbvertex.events import (
+    CellEnded,
+    CellOutput,
+    CellResult,
+    CellStarted,
+    Output,
+    RunEnded,
+    RunEvent,
+    RunResult,
+    RunStarted,
+    RunState,
+    StepChanged,
+    StepResult,
+)
+from nbvertex.pipeline import Pipeline
 
 MARK = "nbvertex"  # the key of our metadata
 STOPPED = "nbvertex-stopped"  # the tag of the cells that say where a run stopped
@@ -26,62 +41,92 @@ INJECTED = "injected-parameters"  # papermill's tag, so that its tools know the 
 NOTEBOOKS = ("", ".ipynb", ".json")
 
 
-@dataclass(frozen=True, slots=True)
-class CellReport:
-    """What one cell did: its number, and its outputs as nbformat has them."""
-
-    count: int | None = None
-    outputs: Sequence[Mapping[str, Any]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What one step did.
+class Follower:
+    """Makes of a run's events the result so far, for an output notebook of a run that goes on or was cut short.
 
     Args:
-        state: queued, running, done, cached, failed or skipped.
-        started, ended: seconds since the epoch.
-        run: the run that its outputs are from.
-        attempt: the attempt they are from, counted from 1.
-        cells: position -> what the cell did; a cell that is missing did not run.
+        parameters: the values that were given.
     """
 
-    state: str = "queued"
-    started: float | None = None
-    ended: float | None = None
-    run: str | None = None
-    attempt: int | None = None
-    cells: Mapping[int, CellReport] = field(default_factory=dict)
+    def __init__(self, parameters: Mapping[str, object]) -> None:
+        self._parameters = parameters
+        self._run = ""
+        self._state: RunState = "running"
+        self._started = self._ended = 0.0
+        self._steps: dict[str, StepResult] = {}
+        self._cells: dict[str, dict[int, CellResult]] = {}
+        self._outputs: dict[tuple[str, int], list[Output]] = {}
+
+    def __call__(self, event: RunEvent) -> None:
+        match event:
+            case RunStarted():
+                self._run, self._started = event.run, event.at
+                self._steps = {name: StepResult(name=name) for name in event.steps}
+            case RunEnded():
+                self._state, self._ended = event.state, event.at
+            case StepChanged():
+                self._changed(event)
+            case CellStarted():
+                self._cell(event.step, event.position, state=event.state, started=event.at)
+            case CellOutput():
+                self._outputs.setdefault((event.step, event.position), []).append(event.output)
+            case CellEnded():
+                self._cell(event.step, event.position, state=event.state, ended=event.at, count=event.count)
+
+    def result(self) -> RunResult:
+        """What the run has done so far."""
+        return RunResult(
+            run=self._run,
+            state=self._state,
+            started=self._started,
+            ended=self._ended or self._started,
+            parameters=self._parameters,
+            steps={
+                name: replace(step, cells=self._cells.get(name, {})) for name, step in self._steps.items()
+            },
+        )
+
+    def _changed(self, event: StepChanged) -> None:
+        step = replace(self._steps[event.step], state=event.state, attempt=event.attempt, source=event.source)
+        if event.state == "running":
+            step = replace(step, started=event.at, ended=None)
+            for position in self._cells.pop(event.step, {}):
+                self._outputs.pop((event.step, position), None)
+        elif event.state in ("done", "failed", "cached"):
+            step = replace(step, ended=event.at, why=event.error)
+        self._steps[event.step] = step
+
+    def _cell(self, step: str, position: int, **changes: Any) -> None:
+        cells = self._cells.setdefault(step, {})
+        cells[position] = replace(cells.get(position, replace(_NO_CELL, position=position)), **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a run has to tell of a notebook, so far.
-
-    Args:
-        run: the run's id.
-        state: running, done, failed or interrupted.
-        values: the parameters that were given.
-        steps: step name -> what it did; a step that is missing is queued.
-        stopped: what went wrong, and where.
-        version: nbvertex's.
-    """
-
-    run: str
-    state: str = "running"
-    values: Mapping[str, Json] = field(default_factory=dict)
-    steps: Mapping[str, StepReport] = field(default_factory=dict)
-    stopped: tuple[Place, str] | None = None
-    version: str = ""
+_NO_CELL = CellResult(position=0, state="running")
 
 
-def compose(raw: Mapping[str, Any], pipeline: Pipeline, report: Report) -> dict[str, Any]:
+def _merged(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """The outputs with pieces of one stream put together."""
+    merged: list[Output] = []
+    pieces = itertools.groupby(
+        outputs, key=lambda o: o.get("name") if o.get("output_type") == "stream" else None
+    )
+    for stream, group in pieces:
+        if stream is None:
+            merged += group
+        else:
+            text = "".join(str(output.get("text", "")) for output in group)
+            merged.append({"output_type": "stream", "name": stream, "text": text})
+    return tuple(merged)
+
+
+def compose(raw: Mapping[str, Any], pipeline: Pipeline, result: RunResult, version: str) -> dict[str, Any]:
     """The output notebook.
 
     Args:
         raw: the notebook in nbformat 4, which is not changed.
         pipeline: what was made of it.
-        report: what the run did.
+        result: what the run did.
+        version: nbvertex's.
     """
     notebook: dict[str, Any] = {key: copy.deepcopy(value) for key, value in raw.items() if key != "cells"}
     metadata = notebook.setdefault("metadata", {})
@@ -89,21 +134,23 @@ def compose(raw: Mapping[str, Any], pipeline: Pipeline, report: Report) -> dict[
         "kernelspec", {"name": pipeline.kernel, "display_name": pipeline.kernel, "language": "python"}
     )
     metadata[MARK] = {
-        "run": report.run,
-        "state": report.state,
+        "run": result.run,
+        "state": result.state,
+        "started": result.started,
+        "ended": result.ended,
         "notebook": pipeline.notebook,
-        "parameters": dict(report.values),
-        "version": report.version,
+        "parameters": dict(result.parameters),
+        "version": version,
     }
     step_of = {cell.position: step.name for step in pipeline.steps for cell in step.cells}
-    injected = _injected(pipeline, report.values)
-    stopped = report.stopped[0].cell if report.stopped else None
-    cells = _marker(report, top=True)
-    cells += [] if 0 not in injected else [injected[0]]
+    injected = _injected(pipeline, result.parameters)
+    stopped = result.error.place.cell if result.error else None
+    cells = [_banner(result)] if result.error else []
+    cells += [injected[0]] if 0 in injected else []
     for position, cell in enumerate(raw.get("cells", ()), 1):
         if not _ours(cell):
-            cells += _marker(report, top=False) if position == stopped else []
-            cells.append(_told(cell, position, step_of.get(position), report))
+            cells += [_flag()] if position == stopped else []
+            cells.append(_told(cell, position, step_of.get(position), result))
         cells += [injected[position]] if position in injected else []
     notebook["cells"] = _identified(cells, (notebook.get("nbformat"), notebook.get("nbformat_minor")))
     return notebook
@@ -114,7 +161,7 @@ def _ours(cell: Mapping[str, Any]) -> bool:
     return STOPPED in cell.get("metadata", {}).get("tags", ())
 
 
-def _told(cell: Mapping[str, Any], position: int, step: str | None, report: Report) -> dict[str, Any]:
+def _told(cell: Mapping[str, Any], position: int, step: str | None, result: RunResult) -> dict[str, Any]:
     """The cell with what it did in this run; what it did before is gone."""
     if cell.get("cell_type") != "code":
         return copy.deepcopy(dict(cell))
@@ -126,23 +173,27 @@ def _told(cell: Mapping[str, Any], position: int, step: str | None, report: Repo
     if step is None:
         metadata[MARK] = {"cell": position, "state": "skipped"}
         return told
-    did = report.steps.get(step, StepReport())
-    mark = {"cell": position, "step": step, "state": did.state}
-    if did.started is not None:
-        mark |= {
-            "started": did.started,
-            "ended": did.ended,
-            "run": did.run or report.run,
-            "attempt": did.attempt,
-        }
-    metadata[MARK] = mark
-    if position in did.cells:
-        told["outputs"] = [dict(output) for output in did.cells[position].outputs]
-        told["execution_count"] = did.cells[position].count
+    did = result.steps.get(step, StepResult(name=step))
+    cell_did = did.cells.get(position)
+    if cell_did is None:
+        metadata[MARK] = {"cell": position, "step": step, "state": "skipped" if did.started else did.state}
+        return told
+    state = did.state if did.state == "cached" else cell_did.state
+    metadata[MARK] = {
+        "cell": position,
+        "step": step,
+        "state": state,
+        "started": cell_did.started,
+        "ended": cell_did.ended,
+        "run": did.source or result.run,
+        "attempt": did.attempt,
+    }
+    told["outputs"] = [dict(output) for output in cell_did.outputs]
+    told["execution_count"] = cell_did.count
     return told
 
 
-def _injected(pipeline: Pipeline, values: Mapping[str, Json]) -> dict[int, dict[str, Any]]:
+def _injected(pipeline: Pipeline, values: Mapping[str, object]) -> dict[int, dict[str, Any]]:
     """Position -> the cell that shows the values given for the parameters declared there."""
     declared = {p.name: p.cell or pipeline.parameters_cell for p in pipeline.parameters}
     lines: dict[int, list[str]] = {}
@@ -162,7 +213,7 @@ def _injected(pipeline: Pipeline, values: Mapping[str, Json]) -> dict[int, dict[
     }
 
 
-def literal(value: Json) -> str:
+def literal(value: object) -> str:
     """The value as Python source."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
@@ -173,19 +224,26 @@ def literal(value: Json) -> str:
     return repr(value)
 
 
-def _marker(report: Report, *, top: bool) -> list[dict[str, Any]]:
-    """The cell that says what went wrong: at the top with a link, and before the cell where it happened."""
-    if report.stopped is None:
-        return []
-    place, message = report.stopped
-    where = str(Place(cell=place.cell, step=place.step, line=place.line)) or "the start"
-    shown = html.escape(message)
-    if top:
-        link = f'<a href="#{STOPPED}">{html.escape(where)}</a>' if place.cell else html.escape(where)
-        source = f'<p style="color:#b3261e"><b>Run {html.escape(report.run)} stopped at {link}.</b></p>\n<pre>{shown}</pre>'
-    else:
-        source = f'<p id="{STOPPED}" style="color:#b3261e"><b>The run stopped in the cell below.</b></p>'
-    return [{"cell_type": "markdown", "metadata": {"tags": [STOPPED]}, "source": source}]
+def _banner(result: RunResult) -> dict[str, Any]:
+    """The cell at the top that says what went wrong, with a link to where."""
+    error = result.error
+    assert error is not None
+    place = error.place
+    where = html.escape(str(Place(cell=place.cell, step=place.step, line=place.line)))
+    where = f' at <a href="#{STOPPED}">{where}</a>' if place.cell else f" at {where}" if where else ""
+    return _markdown(
+        f'<p style="color:#b3261e"><b>Run {html.escape(result.run)} stopped{where}.</b></p>\n'
+        f"<pre>{html.escape(visible(error.message))}</pre>"
+    )
+
+
+def _flag() -> dict[str, Any]:
+    """The cell before the one that failed, which the link at the top leads to."""
+    return _markdown(f'<p id="{STOPPED}" style="color:#b3261e"><b>The run stopped in the cell below.</b></p>')
+
+
+def _markdown(source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {"tags": [STOPPED]}, "source": source}
 
 
 def _identified(cells: list[dict[str, Any]], version: tuple[Any, Any]) -> list[dict[str, Any]]:
