@@ -30,7 +30,6 @@ def redirect(environ: MutableMapping[str, str], home: Path) -> None:
         USERPROFILE=str(home),
         IPYTHONDIR=str(home / ".ipython"),
         JUPYTER_PLATFORM_DIRS="1",
-        MPLBACKEND="agg",
         MPLCONFIGDIR=str(home / ".matplotlib"),
         NO_COLOR="1",
         PIP_NO_INDEX="1",

@@ -1,0 +1,286 @@
+"""The house itself: closed home and network, one door for each third party, light doors, and what is installed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import closing
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "nbvertex"
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+ANYWHERE = None
+OURS = {*sys.stdlib_module_names, "nbvertex", *(path.stem for path in (PACKAGE / "runtime").glob("*.py"))}
+DOORS = {
+    "IPython": {"ipython_syntax", "magics", "runtime"},
+    "anywidget": {"live"},
+    "click": {"cli", "console", "magics"},
+    "cronsim": {"schedules"},
+    "fsspec": {"artifacts"},
+    "google": {"vertex", "emulator"},
+    "jinja2": {"templating"},
+    "jupytext": {"notebook"},
+    "markupsafe": {"templating"},
+    "msgspec": ANYWHERE,  # the model's own language
+    "nbformat": {"notebook"},
+    "numpy": {"runtime"},  # to read and write the user's own arrays
+    "rich": {"live"},
+    "sqlite3": {"database"},
+    "yaml": {"parameters", "config"},
+}
+"""Each package that is not nbvertex's own, and the modules that may import it."""
+
+HEAVY = [
+    "IPython", "fsspec", "jinja2", "jsonschema", "jupytext", "matplotlib", "nbformat", "numpy", "pandas", "pyarrow", "rich",
+    "sqlite3", "yaml",
+]  # fmt: skip
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The top names of all absolute imports, with their lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.partition(".")[0], node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0], node.lineno
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_third_party_stands_behind_one_door(module: str) -> None:
+    """A package is imported by the modules that DOORS names, by no other."""
+    room = module.removesuffix(".py").partition("/")[0]
+    wrong = []
+    for name, line in imported(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
+        allowed = DOORS.get(name, ANYWHERE if name in OURS else set())
+        if allowed is not ANYWHERE and room not in allowed:
+            wrong.append(f"nbvertex/{module}:{line} imports {name}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("runtime/")])
+def test_the_runtime_travels_alone(module: str) -> None:
+    """It starts on the standard library alone, in any environment, and imports nothing of nbvertex at all."""
+    tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+    assert "nbvertex" not in {name for name, _ in imported(tree)}
+    at_start = {
+        name
+        for node in tree.body
+        for name, _ in imported(node)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert at_start <= OURS
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is_for(module: str) -> None:
+    """It opens with one line, and fits in one sitting."""
+    text = (PACKAGE / module).read_text(encoding="utf-8")
+    first = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    assert first.endswith((".", ":", ";")), first
+    assert text.count("\n") <= 500
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_function_fits_a_screen(module: str) -> None:
+    """No function is longer than seventy lines."""
+    tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert [f"{f.name}: {f.end_lineno - f.lineno}" for f in functions if f.end_lineno - f.lineno > 70] == []
+
+
+def test_the_command_line_starts_light() -> None:
+    """Importing it loads nothing that only some verbs need."""
+    code = f"import sys, nbvertex.cli; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+CLOSE_HOME = """
+import sys
+from pathlib import Path
+import closing
+home = Path(sys.argv[1])
+closing.close(home, home / "project")
+(home / "project" / "written").write_text("")
+(home / "written").write_text("")
+"""
+
+
+def test_the_real_home_is_closed(tmp_path: Path) -> None:
+    """The home folder that programs see is a temporary one; to write to the real one is an error."""
+    assert Path.home().name.startswith("nbvertex-home-")
+    (tmp_path / "project").mkdir()
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    command = [sys.executable, "-c", CLOSE_HOME, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert f"a test writes to the home folder: {tmp_path / 'written'}" in done.stderr
+    assert (tmp_path / "project/written").exists()
+    assert not (tmp_path / "written").exists()
+
+
+def test_the_network_is_closed() -> None:
+    """An address elsewhere is refused before a packet leaves, this machine's own is not."""
+    with socket.socket() as sock, pytest.raises(closing.Closed):
+        sock.connect(("192.0.2.1", 80))
+    with pytest.raises(closing.Closed):
+        socket.getaddrinfo("example.org", 80)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        pass
+
+
+def test_pinned_files_hold_hashes_and_no_address() -> None:
+    """Each requirement is pinned with hashes; no index, no file of some machine."""
+    for path in sorted((ROOT / "requirements").glob("*.txt")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(
+            r"https?:|file:|--(extra-)?index-url|--find-links|(^|[\s=])/", text, re.MULTILINE
+        ), path
+        entries = re.split(r"\n(?=\S)", re.sub(r"(?m)^\s*#.*\n", "", text))
+        assert all("==" in entry and "--hash=sha256:" in entry for entry in entries), path
+
+
+def test_pinned_files_fit_the_floors() -> None:
+    """Every direct dependency is pinned in base.txt, and each extra or group in its file."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = {
+        "base": project["project"]["dependencies"],
+        "test": project["project"]["optional-dependencies"]["test"],
+        "dev": [d for d in project["dependency-groups"]["dev"] if isinstance(d, str)],
+    }
+    for name, requirements in wanted.items():
+        pinned = (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8")
+        for requirement in requirements:
+            package = re.match(r"[\w.-]+", requirement)[0]
+            assert package == "nbvertex" or re.search(rf"(?m)^{package}==", pinned), (name, package)
+
+
+TEMPLATE = "README.md"
+PROBE = f"""
+import json, sys
+from nbvertex import __file__, templating
+print(json.dumps([__file__, str(templating.templates_root()), (templating.templates_root() / {TEMPLATE!r}).read_text()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the project is built from."""
+    pytest.importorskip("hatchling", reason="the group `build` is not installed")
+    copy = tmp_path_factory.mktemp("tree") / "nbvertex"
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"][
+        "targets"
+    ]["sdist"]["include"]
+    for name in ["pyproject.toml", *(entry.strip("/") for entry in ours)]:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".nbvertex", "*.pyc")
+            )
+        else:
+            copy.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, and the wheel that is built from it."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(tree)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return out
+
+
+def installed(distribution: Path, site: Path) -> tuple[Path, Path, str]:
+    """Install into an empty folder, and ask a Python that sees nothing else where it finds the package and a template."""
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+    ]
+    subprocess.run(
+        [*pip, "--target", str(site), str(distribution)], check=True, capture_output=True, text=True
+    )
+    code = f"import site; site.addsitedir({str(site)!r})\n{PROBE}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True, cwd=site
+    )
+    package, root, text = json.loads(done.stdout)
+    return Path(package), Path(root), text
+
+
+def test_templates_are_found_from_the_wheel(built: Path, tmp_path: Path) -> None:
+    """They lie inside the package."""
+    (wheel,) = built.glob("*.whl")
+    package, root, text = installed(wheel, tmp_path / "site")
+    assert root == package.parent / "templates" == tmp_path / "site/nbvertex/templates"
+    assert text == (ROOT / "templates" / TEMPLATE).read_text(encoding="utf-8")
+
+
+def test_templates_are_found_from_the_sdist(built: Path, tmp_path: Path) -> None:
+    """pip builds a wheel from the sdist alone, and the templates are still inside."""
+    (sdist,) = built.glob("*.tar.gz")
+    _, root, text = installed(sdist, tmp_path / "site")
+    assert root == tmp_path / "site/nbvertex/templates"
+    assert text == (ROOT / "templates" / TEMPLATE).read_text(encoding="utf-8")
+
+
+def test_templates_are_found_from_an_editable_install(tree: Path, tmp_path: Path) -> None:
+    """The repository's own files are used, as they are now: not the copies that the install made."""
+    code = f"from hatchling.build import build_editable; print(build_editable({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tree, capture_output=True, text=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    template = tree / "templates" / TEMPLATE
+    before = template.read_text(encoding="utf-8")
+    template.write_text("changed since", encoding="utf-8")
+    try:
+        package, root, text = installed(wheel, tmp_path / "site")
+    finally:
+        template.write_text(before, encoding="utf-8")
+    assert package.parent == tree / "nbvertex"
+    assert root == tree / "templates"
+    assert text == "changed since"
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
+    """Every module, the mark of its types, the templates and the licence; no tests, no notebooks."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {f"nbvertex/{module}" for module in MODULES} <= names
+    assert "nbvertex/py.typed" in names
+    assert {name.partition("/")[0] for name in names} == {"nbvertex", "nbvertex-0.1.0.dist-info"}
+    assert "nbvertex-0.1.0.dist-info/licenses/LICENSE" in names
+
+
+def test_the_sdist_can_run_its_tests(built: Path) -> None:
+    """It holds tests, notebooks and templates."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        "tests/conftest.py",
+        "notebooks/quickstart.ipynb",
+        f"templates/{TEMPLATE}",
+        "README.md",
+        "LICENSE",
+    } <= names
