@@ -30,7 +30,8 @@ class Parameter(Record, frozen=True, kw_only=True):
         choices: the values allowed, from ``# @param [...]``.
         minimum, maximum: the range allowed, from a Colab slider.
         description: the comment or markdown beside it.
-        cell, line: where it is declared.
+        cell, line: where it is declared; a value that is given is injected after that cell.
+        again: later cells that declare it anew (form fields are often repeated); it is injected after each.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Parameter(Record, frozen=True, kw_only=True):
     description: str = ""
     cell: int = 0
     line: int = 0
+    again: tuple[int, ...] = ()
 
 
 class Why(Record, frozen=True, kw_only=True):
@@ -210,7 +212,8 @@ class Pipeline(Record, frozen=True, kw_only=True):
         steps: in notebook order, the set-up first.
         flows: the arrows.
         parameters: in the order they are declared.
-        parameters_cell: position of the cell after which values are injected, 0 where there is none.
+        parameters_cell: position of the cell tagged as the parameters cell, 0 where there is none; where each
+            value is injected is `Parameter.cell`.
         parameters_step: the step that this cell belongs to.
         requirements: what ``%pip install`` lines ask for.
         kernel: the kernel's name that the notebook asks for.
