@@ -1,0 +1,191 @@
+"""What a run tells: records while it goes on, and one record of everything when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from nbvertex.errors import NbvertexError
+
+StepState: TypeAlias = Literal["queued", "running", "done", "cached", "failed", "skipped"]
+RunState: TypeAlias = Literal["running", "done", "failed", "interrupted"]
+Output: TypeAlias = Mapping[str, Any]  # as nbformat has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A run began, or goes on after a crash.
+
+    Args:
+        run: its id.
+        pipeline: the pipeline's name.
+        steps: all its steps, in notebook order.
+        resumed: it began earlier.
+        at: seconds since the epoch, here and below.
+    """
+
+    event: ClassVar[str] = "run"
+    run: str
+    pipeline: str
+    steps: tuple[str, ...]
+    at: float
+    resumed: bool = False
+    state: RunState = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A run ended.
+
+    Args:
+        run: its id.
+        state: how.
+        at: when.
+        error: why, where it did not end well.
+    """
+
+    event: ClassVar[str] = "run"
+    run: str
+    state: RunState
+    at: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepChanged:
+    """A step is in another state.
+
+    Args:
+        run, step: which.
+        state: the state it is in now.
+        at: since when.
+        attempt: counted from 1.
+        seconds: how long the attempt took.
+        source: the run that a cached result is from.
+        error: what went wrong, in one line.
+        again: why it starts once more: ``retry``, or ``stale`` where it had started early and what it read
+            has changed since.
+    """
+
+    event: ClassVar[str] = "step"
+    run: str
+    step: str
+    state: StepState
+    at: float
+    attempt: int = 1
+    seconds: float | None = None
+    source: str | None = None
+    error: str | None = None
+    again: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellStarted:
+    """A cell began."""
+
+    event: ClassVar[str] = "cell"
+    run: str
+    step: str
+    position: int
+    at: float
+    state: StepState = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOutput:
+    """A cell showed something; ``output`` is as nbformat has it."""
+
+    event: ClassVar[str] = "output"
+    run: str
+    step: str
+    position: int
+    output: Output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellEnded:
+    """A cell ended, well or not; ``count`` is its number as in ``In [count]``."""
+
+    event: ClassVar[str] = "cell"
+    run: str
+    step: str
+    position: int
+    at: float
+    state: StepState
+    count: int | None = None
+
+
+RunEvent: TypeAlias = RunStarted | RunEnded | StepChanged | CellStarted | CellOutput | CellEnded
+
+
+def as_json(event: RunEvent) -> dict[str, Any]:
+    """The event as one object of a JSON lines stream; what is not known is left out."""
+    found = {one.name: getattr(event, one.name) for one in fields(event)}
+    return {"event": event.event, **{name: value for name, value in found.items() if value is not None}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """What a cell did in its last attempt.
+
+    Args:
+        position: place in the notebook, counted from 1.
+        state: ``skipped`` where it was not reached.
+        count: its number as in ``In [count]``.
+        started, ended: seconds since the epoch.
+        outputs: as nbformat has them.
+    """
+
+    position: int
+    state: StepState
+    count: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What a step did.
+
+    Args:
+        name: the step.
+        state: how it ended.
+        attempt: the attempt that this is about, counted from 1.
+        source: the run that a cached result is from.
+        started, ended: seconds since the epoch; of that run where it is cached.
+        cells: position -> what the cell did; all the step's cells.
+        why: for a step that was not run, or failed, or is never cached: why.
+    """
+
+    name: str
+    state: StepState = "queued"
+    attempt: int = 1
+    source: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    cells: Mapping[int, CellResult] = field(default_factory=dict)
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run did.
+
+    Args:
+        run: its id.
+        state: how it ended.
+        started, ended: seconds since the epoch.
+        parameters: the values that were given.
+        steps: step name -> what it did, in notebook order.
+        error: what whoever asked for the run should be told; None where all went well.
+    """
+
+    run: str
+    state: RunState
+    started: float
+    ended: float
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    steps: Mapping[str, StepResult] = field(default_factory=dict)
+    error: NbvertexError | None = None

@@ -1,0 +1,113 @@
+"""Which steps a run executes, on which names, after which steps, with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nbvertex.errors import UsageError
+from nbvertex.pipeline import Pipeline, Step
+
+Given = tuple[tuple[int, str, object], ...]  # after which cell, name, value
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A step and what it takes to run it.
+
+    Args:
+        index: its place in the pipeline, counted from 0.
+        step: the step.
+        code: its cells' digests in one.
+        wanted: the names it loads; None: all.
+        needs: the places of the steps that must have ended before.
+        given: the parameters injected into it, after which cell each.
+    """
+
+    index: int
+    step: Step
+    code: str
+    wanted: tuple[str, ...] | None
+    needs: tuple[int, ...]
+    given: Given
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does.
+
+    Args:
+        steps: every step of the pipeline, in notebook order.
+        first, end: the steps from ``first`` up to and without ``end`` are run.
+    """
+
+    steps: tuple[Planned, ...]
+    first: int
+    end: int
+
+
+def make(
+    pipeline: Pipeline, parameters: Mapping[str, object], *, only: str | None = None, start: str | None = None
+) -> Plan:
+    """Plan a run.
+
+    Args:
+        pipeline: what is run.
+        parameters: the values given, by name.
+        only: run this step alone.
+        start: run from this step on.
+
+    Raises:
+        UsageError: there is no such step.
+    """
+    places = {step.name: index for index, step in enumerate(pipeline.steps)}
+    given = _given(pipeline, parameters)
+    steps = tuple(
+        Planned(index, step, code_of(step), wanted(step), _needs(step, places), given.get(index, ()))
+        for index, step in enumerate(pipeline.steps)
+    )
+    if only is not None:
+        place = _place(places, only)
+        return Plan(steps, place, place + 1)
+    return Plan(steps, _place(places, start) if start is not None else 0, len(steps))
+
+
+def code_of(step: Step) -> str:
+    """What the code of a step means, in one line; equal for equal code."""
+    return "+".join(f"{cell.digest}{'?' if cell.may_fail else ''}" for cell in step.cells)
+
+
+def wanted(step: Step) -> tuple[str, ...] | None:
+    """The names whose values a step must find when it begins; None: all."""
+    facts = step.facts
+    if facts.everything:
+        return None
+    return tuple(sorted({*facts.reads, *facts.mutates, *facts.touches, *facts.deletes}))
+
+
+def _needs(step: Step, places: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(sorted({places[name] for name in (*step.needs, *step.options.after)}))
+
+
+def _given(pipeline: Pipeline, parameters: Mapping[str, object]) -> dict[int, Given]:
+    """Place of a step -> the values injected into it, each after the cell that declares its name."""
+    owner = {cell.position: place for place, step in enumerate(pipeline.steps) for cell in step.cells}
+    declared = {parameter.name: parameter.cell for parameter in pipeline.parameters}
+    found: dict[int, Given] = {}
+    for name, value in parameters.items():
+        cell = declared.get(name) or pipeline.parameters_cell
+        place = owner.get(cell, 0)
+        found[place] = (*found.get(place, ()), (cell if cell in owner else 0, name, value))
+    return found
+
+
+def _place(places: Mapping[str, int], name: str) -> int:
+    if name not in places:
+        raise UsageError(
+            f"there is no step {name!r}", hint=f"the steps are {', '.join(places)}", code="unknown-step"
+        )
+    return places[name]
