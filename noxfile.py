@@ -10,11 +10,12 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "imports", "tests"]
 
 LOCKS = {
-    "base": [],
-    "test": ["--extra", "test", "--group", "build"],
-    "dev": ["--extra", "test", "--group", "dev"],
+    "requirements/base.txt": [],
+    "requirements/test.txt": ["--extra", "test", "--group", "build"],
+    "requirements/dev.txt": ["--extra", "test", "--group", "dev"],
+    "binder/requirements.txt": ["--extra", "lab", "--extra", "notebooks"],
 }
-"""What each pinned file in requirements/ holds: the base always, and these."""
+"""What each pinned file holds: the base always, and these."""
 
 
 def prepare(session: nox.Session, lock: str) -> None:
@@ -81,12 +82,12 @@ def full(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write requirements/ anew: newest versions, hashes, no address of an index and no path of a machine."""
+    """Write the pinned files anew: newest versions, hashes, no address of an index and no path of a machine."""
     session.install("uv")
     for name, chosen in LOCKS.items():
         session.run(
             "uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11",
             "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links",
             "--custom-compile-command", "nox -s lock",
-            *chosen, "pyproject.toml", "--output-file", f"requirements/{name}.txt",
+            *chosen, "pyproject.toml", "--output-file", name,
         )  # fmt: skip
