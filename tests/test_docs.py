@@ -1,0 +1,73 @@
+"""What docs/ says is what the code does; the generated pages are written anew by `pytest --update-golden`."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from nbvertex import dialect, options, pipeline, usage
+
+DOCS = ROOT / "docs"
+GROUPS = {"runs": ["list", "show", "logs", "resume", "gc"]}
+
+
+def nbvertex_help(*words: str) -> str:
+    """What `nbvertex ... --help` prints."""
+    command = [sys.executable, "-m", "nbvertex", *words, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip()
+
+
+def test_the_schema_is_published(golden: Callable[[str, str | bytes], None]) -> None:
+    """docs/pipeline.schema.json is the model's own schema."""
+    golden("../../docs/pipeline.schema.json", json.dumps(pipeline.schema(), indent=2, sort_keys=True) + "\n")
+
+
+def test_the_command_line_is_documented(golden: Callable[[str, str | bytes], None]) -> None:
+    """docs/cli.md holds the help of every command."""
+    page = ["# The command line", "", "What each `--help` says.", ""]
+    commands = [
+        (verb, *more) for verb in usage.VERBS for more in [(), *((sub,) for sub in GROUPS.get(verb, ()))]
+    ]
+    for words in [(), *commands]:
+        title = " ".join(("nbvertex", *words))
+        page += [f"## `{title}`", "", "```text", nbvertex_help(*words), "```", ""]
+    golden("../../docs/cli.md", "\n".join(page))
+
+
+def code_words(text: str) -> set[str]:
+    """What stands in backquotes."""
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+@pytest.mark.parametrize("name", [option.name for option in options.TABLE])
+def test_every_option_is_documented(name: str) -> None:
+    """Each row of the table of options has its row in docs/dialect.md."""
+    rows = [
+        line
+        for line in (DOCS / "dialect.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+    ]
+    assert any(name in code_words(row.split(" | ")[0]) for row in rows)
+
+
+@pytest.mark.parametrize("tag", [*dialect.FLAGS, *(f"{key}:" for key in dialect.KEYS)])
+def test_every_mark_is_documented(tag: str) -> None:
+    """Each tag that is read is named in docs/dialect.md."""
+    assert any(word.startswith(tag) for word in code_words((DOCS / "dialect.md").read_text(encoding="utf-8")))
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file of the repository has that file."""
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
