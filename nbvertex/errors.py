@@ -189,3 +189,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def visible(text: str) -> str:
     """The text with control and direction characters spelled out, so that no name repaints a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def many(count: int, noun: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

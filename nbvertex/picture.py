@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nbvertex.errors import visible
+from nbvertex.errors import many, visible
 from nbvertex.layout import Layout, arrange, implied_arrows
 from nbvertex.pipeline import SETUP, Cell, Flow, Parameter, Pipeline, Resources, Step, Why
 
@@ -75,8 +75,8 @@ def text(pipeline: Pipeline, *, why: bool = False) -> str:
         why: name for each name that flows the lines that wrote it and that read it.
     """
     steps, parameters = len(pipeline.steps), len(pipeline.parameters)
-    head = f"{pipeline.notebook}: {_many(steps, 'step')}"
-    lines = [head + (f", {_many(parameters, 'parameter')}" if parameters else "")]
+    head = f"{pipeline.notebook}: {many(steps, 'step')}"
+    lines = [head + (f", {many(parameters, 'parameter')}" if parameters else "")]
     if parameters:
         lines += ["", f"parameters (cell {pipeline.parameters_cell})"]
         lines += columns([("  " + p.name, describe(p), p.description) for p in pipeline.parameters])
@@ -199,10 +199,6 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(visible(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 # --- mermaid ------------------------------------------------------------------------------------------
 
 
@@ -266,7 +262,7 @@ def svg(pipeline: Pipeline) -> str:
     body = [_line(arrow, drawing) for arrow in lines]
     body += [_box(step, drawing, boxes[step.name]) for step in pipeline.steps]
     body += [_label(arrow, drawing) for arrow in lines if arrow.label]
-    note = f"{_many(layout.left_out, 'arrow')} that longer paths imply not drawn" if layout.left_out else ""
+    note = f"{many(layout.left_out, 'arrow')} that longer paths imply not drawn" if layout.left_out else ""
     width = max(layout.width, _wide(note, SMALL)) + 2 * EDGE
     height = 2 * EDGE + max(layout.layers - 1, 0) * LAYER + BOX + (20 if note else 0)
     if note:
@@ -274,7 +270,7 @@ def svg(pipeline: Pipeline) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
         f'viewBox="0 0 {width:g} {height:g}" role="img" style="max-width:100%;height:auto">\n'
-        f"<title>{_xml(pipeline.notebook)}: {_many(len(boxes), 'step')}</title>\n<style>{STYLE}</style>\n"
+        f"<title>{_xml(pipeline.notebook)}: {many(len(boxes), 'step')}</title>\n<style>{STYLE}</style>\n"
         '<defs><marker id="nbvertex-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path class="tip" d="M0,0 L8,4 L0,8 z"/></marker></defs>\n'
         f'<rect width="{width:g}" height="{height:g}" rx="8" fill="#ffffff"/>\n'

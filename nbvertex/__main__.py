@@ -1,0 +1,5 @@
+"""``python -m nbvertex``."""
+
+from nbvertex.cli import main
+
+main()

@@ -1,0 +1,183 @@
+"""What is installed here, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nbvertex import __version__
+from nbvertex.home import Home
+
+Installed = Callable[[str], str | None]
+LEAST_SPACE = 1 << 30  # bytes free; below that a run with data soon fails
+OLDEST_SQLITE = (3, 35)  # UPSERT and RETURNING
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        name: what.
+        state: ``ok``; ``missing``: something that is optional; ``wrong``: runs here will fail.
+        found: a version, a path, a size.
+        use: what it is for.
+        mend: the command that mends it.
+    """
+
+    name: str
+    state: Literal["ok", "missing", "wrong"]
+    found: str = ""
+    use: str = ""
+    mend: str = ""
+
+
+# name, what for, the oldest that works, the extra that brings it (None: the base install does).
+PACKAGES = (
+    ("click", "the command line", "8.1", None),
+    ("ipython", "running cells", "8.18", None),
+    ("jupytext", "notebooks as .py files", "1.16", None),
+    ("msgspec", "the model", "0.18.5", None),
+    ("nbformat", "old notebooks", "5.9", None),
+    ("rich", "progress on a terminal", "13", None),
+    ("fsspec", "stores elsewhere", "2024.2", None),
+    ("jinja2", "written files", "3.1", None),
+    ("papermill", "running the notebook as a whole", "2.6", "test"),
+    ("ipykernel", "a Jupyter kernel", "6.29", "test"),
+    ("jupyterlab", "working in JupyterLab", "4.2", "lab"),
+    ("anywidget", "the live view in JupyterLab", "0.9.13", "lab"),
+    ("google-cloud-aiplatform", "submitting to Vertex AI", "1.133", "vertex"),
+    ("kfp", "checking pipeline files with the KFP client", "2.14", "kfp"),
+)
+
+
+def installed(name: str) -> str | None:
+    """The version of a distribution, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def examine(
+    home: Home, *, version_of: Installed = installed, kernels: Sequence[Path] | None = None
+) -> list[Finding]:
+    """Look at everything that a run here depends on.
+
+    Args:
+        home: where runs would be kept.
+        version_of: gives the version of an installed distribution.
+        kernels: the folders in which kernels are looked for; None: Jupyter's.
+    """
+    return [
+        *_python(),
+        *(_package(version_of, *row) for row in PACKAGES),
+        *_together(version_of),
+        *_kernels(_kernel_folders() if kernels is None else kernels),
+        _git(),
+        *_store(home),
+    ]
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}", "everything")
+    yield Finding("nbvertex", "ok", __version__, "everything")
+    if hasattr(os, "fork"):
+        yield Finding("fork", "ok", platform.platform(terse=True), "starting steps from a warm process")
+    else:
+        yield Finding("fork", "wrong", platform.system(), "starting steps", "use Linux, macOS or WSL")
+
+
+def _package(version_of: Installed, name: str, use: str, oldest: str, extra: str | None) -> Finding:
+    found = version_of(name)
+    if found is None:
+        mend = f"pip install 'nbvertex[{extra}]'" if extra else f"pip install '{name}>={oldest}'"
+        return Finding(name, "missing" if extra else "wrong", "not installed", use, mend)
+    if _numbers(found) < _numbers(oldest):
+        return Finding(
+            name, "wrong", f"{found}, older than {oldest}", use, f"pip install -U '{name}>={oldest}'"
+        )
+    return Finding(name, "ok", found, use)
+
+
+def _together(version_of: Installed) -> Iterator[Finding]:
+    """Packages that are each fine and do not work side by side."""
+    protobuf = version_of("protobuf")
+    if version_of("kfp") and protobuf and _numbers(protobuf) >= (7,):
+        yield Finding(
+            "protobuf", "wrong", f"{protobuf}, and kfp needs one below 7", "kfp", "pip install 'protobuf<7'"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers: list[int] = []
+    for part in version.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    return tuple(numbers)
+
+
+def _kernel_folders() -> list[Path]:
+    if importlib.util.find_spec("jupyter_core") is None:
+        return []
+    from jupyter_core.paths import jupyter_path
+
+    return [Path(folder) for folder in jupyter_path("kernels")]
+
+
+def _kernels(folders: Sequence[Path]) -> Iterator[Finding]:
+    found: dict[str, str] = {}
+    for folder in folders:
+        for spec in sorted(folder.glob("*/kernel.json")):
+            try:
+                command = json.loads(spec.read_text(encoding="utf-8"))["argv"][0]
+            except (OSError, ValueError, KeyError, IndexError, TypeError):
+                command = ""  # a kernel.json that nobody can start
+            found.setdefault(spec.parent.name, command)
+    for name, command in found.items():
+        if command and shutil.which(command):
+            yield Finding(f"kernel {name}", "ok", command, "--python, and papermill")
+        else:
+            mend = f"jupyter kernelspec remove {name}"
+            yield Finding(f"kernel {name}", "missing", command or "unreadable kernel.json", "--python", mend)
+    if not found:
+        mend = "pip install ipykernel && python -m ipykernel install --user"
+        yield Finding("kernel", "missing", "none", "Jupyter and papermill; nbvertex run needs none", mend)
+
+
+def _git() -> Finding:
+    found = shutil.which("git")
+    if found:
+        return Finding("git", "ok", found, "the commit of a run")
+    return Finding("git", "missing", "not installed", "the commit of a run", "install git")
+
+
+def _store(home: Home) -> Iterator[Finding]:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        yield Finding("sqlite", "wrong", sqlite3.sqlite_version, "the record of runs", "use a newer Python")
+    else:
+        yield Finding("sqlite", "ok", sqlite3.sqlite_version, "the record of runs")
+    folder = next(path for path in (home.folder, *home.folder.parents) if path.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        yield Finding("store", "wrong", f"{folder} cannot be written", "runs", "export NBVERTEX_HOME=FOLDER")
+        return
+    free = shutil.disk_usage(folder).free
+    said = f"{home.folder}, {free / (1 << 30):.1f} GiB free"
+    if free < LEAST_SPACE:
+        yield Finding("store", "missing", said, "space for values", "nbvertex runs gc")
+    else:
+        yield Finding("store", "ok", said, "runs, values and the cache")
