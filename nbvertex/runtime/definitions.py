@@ -1,0 +1,308 @@
+"""Functions, classes and their like taken apart and rebuilt, not run again: state and identity hold."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import enum
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import code as codes
+from . import singletons
+
+Reduced = tuple[Any, ...]
+
+KINDS: tuple[type, ...] = tuple(
+    kind
+    for kind in (
+        types.FunctionType,
+        type,
+        typing.TypeVar,
+        typing.ParamSpec,
+        typing.TypeVarTuple,
+        getattr(typing, "TypeAliasType", None),
+        typing.NewType,
+    )
+    if isinstance(kind, type)
+)
+
+namespace: dict[str, Any] = {}  # the live namespace of this process; set by heap
+
+
+def use(live: dict[str, Any]) -> None:
+    """Rebuilt functions get ``live`` as their globals from now on."""
+    global namespace
+    namespace = live
+
+
+def is_importable(obj: Any) -> bool:
+    """Can another process find this very object by module and name?"""
+    module = getattr(obj, "__module__", None)
+    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or module == "__main__":
+        return False
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+        if found is None:
+            return False
+    return found is obj
+
+
+# ---------------------------------------------------------------------------------------------- functions
+
+
+def reduce_function(function: types.FunctionType) -> Reduced:
+    """What rebuilds a function: its code, name, closure and globals, then its state."""
+    described = codes.describe(function.__code__)
+    args = (*described, function.__name__, function.__closure__, _globals_of(function))
+    state = {
+        "defaults": function.__defaults__,
+        "kwdefaults": function.__kwdefaults__,
+        "dict": dict(function.__dict__),
+        "annotations": _annotations(function),
+        "doc": function.__doc__,
+        "module": function.__module__,
+        "qualname": function.__qualname__,
+    }
+    if getattr(function, "__type_params__", ()):
+        state["type_params"] = function.__type_params__  # type: ignore[attr-defined]  # from 3.12
+    return make_function, args, state, None, None, set_function
+
+
+def _annotations(function: types.FunctionType) -> dict[str, Any] | None:
+    try:
+        return dict(function.__annotations__)
+    except NameError:  # deferred (3.14): a name in them is not bound; they come again from the code
+        return None
+
+
+def _globals_of(function: types.FunctionType) -> Any:
+    if function.__globals__ is namespace:
+        return None
+    name = function.__globals__.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is not None and vars(module) is function.__globals__:
+        return name
+    return {k: v for k, v in function.__globals__.items() if k != "__builtins__"}
+
+
+def make_function(
+    kind: str, data: Any, name: str, closure: tuple[types.CellType, ...] | None, where: Any
+) -> types.FunctionType:
+    """A function without its state yet; its globals are the live namespace, a module's, or a dict of its own."""
+    if where is None:
+        live = namespace
+    elif isinstance(where, str):
+        import importlib
+
+        live = vars(importlib.import_module(where))
+    else:
+        live = where
+    return types.FunctionType(codes.restore(kind, data), live, name, None, closure)
+
+
+def set_function(function: types.FunctionType, state: dict[str, Any]) -> None:
+    """Give a rebuilt function its state."""
+    function.__defaults__ = state["defaults"]
+    function.__kwdefaults__ = state["kwdefaults"]
+    function.__dict__.update(state["dict"])
+    if state["annotations"] is not None:
+        function.__annotations__ = state["annotations"]
+    function.__doc__ = state["doc"]
+    function.__module__ = state["module"]
+    function.__qualname__ = state["qualname"]
+    if "type_params" in state:
+        function.__type_params__ = state["type_params"]  # type: ignore[attr-defined]  # from 3.12
+
+
+def free_names(function: types.FunctionType) -> frozenset[str]:
+    """The names of the notebook that a function may read when it is called."""
+    if function.__globals__ is not namespace:
+        return frozenset()
+    return codes.global_names(function.__code__)
+
+
+def reduce_cell(cell: types.CellType) -> Reduced:
+    """A closure's cell; filled after it is made, since what it holds may hold it."""
+    try:
+        content = (cell.cell_contents,)
+    except ValueError:  # empty: read before it was bound
+        return make_cell, ()
+    return make_cell, (), content, None, None, set_cell
+
+
+def make_cell() -> types.CellType:
+    """An empty cell."""
+    return types.CellType()
+
+
+def set_cell(cell: types.CellType, content: tuple[Any]) -> None:
+    """Fill a rebuilt cell."""
+    cell.cell_contents = content[0]
+
+
+def reduce_code(code: types.CodeType) -> Reduced:
+    """A code object held as a value."""
+    return codes.restore, codes.describe(code)
+
+
+# ------------------------------------------------------------------------------------------------ classes
+
+_MADE_BY_PYTHON = frozenset({"__dict__", "__weakref__", "__abstractmethods__", "_abc_impl"})
+
+
+def reduce_class(cls: type) -> Reduced:
+    """What rebuilds a class: metaclass, name, bases, slots; then everything its dictionary holds."""
+    contents = dict(vars(cls))
+    slots = contents.get("__slots__")
+    created = _MADE_BY_PYTHON | set(_slot_names(cls, slots))
+    state: dict[str, Any] = {"dict": {k: v for k, v in contents.items() if k not in created}}
+    if isinstance(cls, abc.ABCMeta):
+        state["registry"] = [ref() for ref in abc._get_dump(cls)[0] if ref() is not None]  # type: ignore[attr-defined]
+        state["abstract"] = getattr(cls, "__abstractmethods__", frozenset())
+    args = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, slots)
+    return make_class, args, state, None, None, set_class
+
+
+def _slot_names(cls: type, slots: Any) -> Iterator[str]:
+    if slots is None:
+        return
+    for slot in [slots] if isinstance(slots, str) else slots:
+        if slot.startswith("__") and not slot.endswith("__"):
+            yield f"_{cls.__name__.lstrip('_')}{slot}"
+        else:
+            yield slot
+
+
+def make_class(
+    meta: type, name: str, bases: tuple[type, ...], module: str, qualname: str, slots: Any
+) -> type:
+    """An empty class: no ``__init_subclass__``, no metaclass code and no descriptor hook is run again."""
+    contents: dict[str, Any] = {"__module__": module, "__qualname__": qualname}
+    if slots is not None:
+        contents["__slots__"] = slots
+    with _quiet_bases(bases):
+        return type.__new__(meta, name, bases, contents)
+
+
+@contextlib.contextmanager
+def _quiet_bases(bases: tuple[type, ...]) -> Iterator[None]:
+    """Nothing that a base does when it is subclassed happens meanwhile."""
+    changed: list[tuple[type, Any]] = []
+    for base in bases:
+        for cls in base.__mro__:
+            if cls.__flags__ & (1 << 9) and "__init_subclass__" in vars(cls):  # a heap type: may be changed
+                changed.append((cls, vars(cls)["__init_subclass__"]))
+                type.__setattr__(cls, "__init_subclass__", classmethod(_nothing))
+    try:
+        yield
+    finally:
+        for cls, hook in changed:
+            type.__setattr__(cls, "__init_subclass__", hook)
+
+
+def _nothing(cls: type, **kwargs: Any) -> None:
+    return None
+
+
+def set_class(cls: type, state: dict[str, Any]) -> None:
+    """Give a rebuilt class its dictionary."""
+    for name, value in state["dict"].items():
+        if name not in ("__module__", "__qualname__", "__slots__"):
+            type.__setattr__(cls, name, value)
+    if "abstract" in state:
+        abc._abc_init(cls)  # type: ignore[attr-defined]
+        type.__setattr__(cls, "__abstractmethods__", state["abstract"])
+        for other in state["registry"]:
+            abc.ABCMeta.register(typing.cast(abc.ABCMeta, cls), other)
+
+
+def reduce_member(member: enum.Enum) -> Reduced | None:
+    """A member of a notebook's enum, as an object of its class; None where the default serves."""
+    cls = type(member)
+    if member._name_ is None or cls._member_map_.get(member._name_) is not member:
+        return None
+    data = cls._member_type_
+    value = data(member) if data is not object else None
+    return make_member, (cls, data, value), dict(vars(member)), None, None, set_member
+
+
+def make_member(cls: type, data: type, value: Any) -> Any:
+    """A member without its name and value yet."""
+    return object.__new__(cls) if data is object else data.__new__(cls, value)
+
+
+def set_member(member: Any, state: dict[str, Any]) -> None:
+    """Name and value of a rebuilt member."""
+    member.__dict__.update(state)
+
+
+# --------------------------------------------------------------------------------------- their small parts
+
+
+def reduce_typevar(var: Any) -> Reduced:
+    """TypeVar, ParamSpec or TypeVarTuple made in the notebook."""
+    if isinstance(var, typing.TypeVarTuple):
+        return typing.TypeVarTuple, (var.__name__,)
+    options: dict[str, Any] = {
+        "covariant": var.__covariant__,
+        "contravariant": var.__contravariant__,
+        "bound": var.__bound__,
+    }
+    constraints = getattr(var, "__constraints__", ())
+    return make_typevar, (type(var), var.__name__, constraints, options, var.__module__)
+
+
+def make_typevar(kind: Callable[..., Any], name: str, constraints: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
+    """The type variable again."""
+    made = kind(name, *constraints, **options)
+    made.__module__ = module
+    return made
+
+
+def reduce_property(prop: property) -> Reduced:
+    """A property, of its own class where it is a subclass."""
+    return type(prop), (prop.fget, prop.fset, prop.fdel, prop.__doc__)
+
+
+def reduce_wrapper(method: classmethod[Any, Any, Any] | staticmethod[Any, Any]) -> Reduced:
+    """A class method or static method."""
+    return type(method), (method.__func__,)
+
+
+def reduce_method(method: types.MethodType) -> Reduced:
+    """A bound method: the very function and the very object, whatever the class says now."""
+    return types.MethodType, (method.__func__, method.__self__)
+
+
+def reduce_module(module: types.ModuleType) -> Reduced:
+    """A module by its name, or one that was made by hand, with what it holds."""
+    if module is sys.modules.get("__main__"):
+        return main_module, ()
+    spec = getattr(module, "__spec__", None)
+    if spec is not None or sys.modules.get(module.__name__) is module:
+        return import_module, (module.__name__,)
+    contents = {k: v for k, v in vars(module).items() if k != "__builtins__"}
+    return types.ModuleType, (module.__name__, module.__doc__), contents
+
+
+def main_module() -> types.ModuleType:
+    """The module of the notebook's own names."""
+    return sys.modules["__main__"]
+
+
+def import_module(name: str) -> types.ModuleType:
+    """The module of that name, imported here where it is not yet."""
+    import importlib
+
+    return importlib.import_module(name)
+
+
+def is_ours(cls: type) -> bool:
+    """Was this class made in the notebook (or by a call in it)?"""
+    return not is_importable(cls) and singletons.find(cls) is None

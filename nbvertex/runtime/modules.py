@@ -1,0 +1,270 @@
+"""Modules as state: what cells imported, attributes set on modules and library classes, data of the user's own modules."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import os
+import site
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import carried, definitions, pickler
+
+_DUNDERS = frozenset({"__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"})
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """What is imported again prints and warns no second time."""
+    import warnings
+
+    out, err = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.stdout, sys.stderr = out, err
+
+
+@dataclass
+class Modules:
+    """The modules of one step, as it finds and leaves them."""
+
+    imported: list[str] = field(default_factory=list)
+    sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, pickler.Dump | None] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+
+    def apply(self, values: dict[str, Any]) -> None:
+        """Import again what earlier steps imported from the user's own files, and set what was set on modules."""
+        if "@modules" in values:
+            self.sources = dict(values["@modules"])
+            with quiet():
+                for name, (path, source) in self.sources.items():
+                    _bring_back(name, path, source)
+        self.imported = list(values.get("@imports", self.imported))
+        for name, value in values.items():
+            if name.startswith("@on:"):
+                self.attributes[name] = value
+                _set_attribute(name.removeprefix("@on:"), value)
+
+    def import_again(self, wanted: list[str]) -> None:
+        """Modules that cells of this step import once more: silently, since Run All has them already."""
+        roots = {name.partition(".")[0] for name in wanted}
+        with quiet():
+            for name in self.imported:
+                if name in wanted or ("." in name and name.partition(".")[0] in roots):
+                    with contextlib.suppress(Exception):  # the cell itself will say what is wrong with it
+                        __import__(name)
+
+    def take_baseline(self) -> None:
+        """Remember the data of the user's own modules."""
+        self.known = frozenset(sys.modules)
+        self.before = {}
+        for key, value in _own_data():
+            self.before[key] = _dump(value)
+
+    def changed(self, sources: list[str], namespace: dict[str, Any]) -> dict[str, Any]:
+        """What the step imported and set."""
+        found: dict[str, Any] = {}
+        trees = list(_trees(sources))
+        imported = sorted({*self.imported, *_imported(trees)})
+        if imported != sorted(self.imported):
+            found["@imports"] = imported
+        mine = self._own_sources()
+        if mine != self.sources:
+            found["@modules"] = mine
+        for key, value in _own_data():
+            now = _dump(value)
+            if now is None:
+                if self.before.get(key) is not None:
+                    found[f"@on:{key}"] = value  # changed to what cannot travel: heap refuses it by name
+            elif key not in self.before or not _equal(now, self.before[key]):
+                found[f"@on:{key}"] = value
+        for key, value in _set_by_cells(trees, namespace):
+            found[f"@on:{key}"] = value
+        return found
+
+    def _own_sources(self) -> dict[str, tuple[str, str]]:
+        found = dict(self.sources)
+        for name, module in _own_modules():
+            if name not in found:
+                path = str(module.__file__)
+                with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+                    found[name] = (path, file.read())
+        return found
+
+
+def _equal(a: pickler.Dump, b: pickler.Dump | None) -> bool:
+    return b is not None and a.stream == b.stream and [bytes(x.raw()) for x in a.buffers] == [bytes(x.raw()) for x in b.buffers]
+
+
+def _dump(value: Any) -> pickler.Dump | None:
+    try:
+        return pickler.dump([value], {}, ())
+    except carried.CannotTravel:
+        return None
+
+
+_installed: tuple[str, ...] | None = None
+
+
+def installed_folders() -> tuple[str, ...]:
+    """Where packages that are installed lie; everything else is the user's own."""
+    global _installed
+    if _installed is None:
+        paths = {os.path.realpath(p) for p in sysconfig.get_paths().values() if p}
+        paths |= {os.path.realpath(p) for p in [*site.getsitepackages(), site.getusersitepackages()]}
+        paths.add(os.path.realpath(os.path.dirname(os.__file__)))
+        own = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        scripts = os.path.realpath(sysconfig.get_path("scripts"))
+        data = os.path.realpath(sysconfig.get_path("data"))
+        _installed = tuple(sorted(p + os.sep for p in (paths | {own}) - {scripts, data}))
+    return _installed
+
+
+def _own_modules() -> Iterator[tuple[str, types.ModuleType]]:
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if not isinstance(path, str) or not path.endswith(".py") or name.startswith("nbvertex"):
+            continue
+        if name not in _verdicts:
+            _verdicts[name] = not os.path.realpath(path).startswith(installed_folders())
+        if _verdicts[name]:
+            yield name, module
+
+
+_verdicts: dict[str, bool] = {}
+
+
+def _own_data() -> Iterator[tuple[str, Any]]:
+    """``module.name`` and value of every piece of data in the user's own modules and their classes."""
+    for name, module in _own_modules():
+        for attribute, value in list(vars(module).items()):
+            if attribute in _DUNDERS or isinstance(value, types.ModuleType | types.FunctionType | types.BuiltinFunctionType):
+                continue
+            if isinstance(value, type):
+                if value.__module__ == name:
+                    yield from _class_data(f"{name}:{value.__qualname__}", value)
+            else:
+                yield f"{name}:{attribute}", value
+
+
+def _class_data(prefix: str, cls: type) -> Iterator[tuple[str, Any]]:
+    for attribute, value in list(vars(cls).items()):
+        if attribute.startswith("__") or hasattr(value, "__get__") or isinstance(value, type):
+            continue
+        yield f"{prefix}.{attribute}", value
+
+
+def _bring_back(name: str, path: str, source: str) -> None:
+    if name in sys.modules:
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            same = file.read() == source
+    except (OSError, UnicodeDecodeError):
+        same = False
+    with contextlib.suppress(Exception):  # what the import does on its own account shows when a cell uses it
+        if same:
+            __import__(name)
+        if name not in sys.modules:
+            _from_source(name, path, source)
+
+
+def _from_source(name: str, path: str, source: str) -> None:
+    """The module as it was when it was imported; its file has changed or gone since."""
+    module = types.ModuleType(name)
+    module.__file__ = path
+    if os.path.basename(path) == "__init__.py":
+        module.__path__ = [os.path.dirname(path)]
+    module.__package__ = name if hasattr(module, "__path__") else name.rpartition(".")[0]
+    sys.modules[name] = module
+    exec(compile(source, path, "exec"), vars(module))  # noqa: S102 - the user's own module, as an import would run it
+    parent, _, last = name.rpartition(".")
+    if parent in sys.modules:
+        setattr(sys.modules[parent], last, module)
+
+
+def _trees(sources: list[str]) -> Iterator[ast.AST]:
+    for source in sources:
+        with contextlib.suppress(SyntaxError, ValueError):
+            yield ast.parse(source)
+
+
+def _imported(trees: list[ast.AST]) -> set[str]:
+    found: set[str] = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+                found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return {name for name in found if name in sys.modules}
+
+
+def _set_by_cells(trees: list[ast.AST], namespace: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Attributes that the cells' code stores on modules and on classes of libraries."""
+    seen: set[str] = set()
+    for tree in trees:
+        for owner, attribute in _stores(tree):
+            obj = _resolve(owner, namespace)
+            key = _owner_key(obj, attribute)
+            if key is None or key in seen:
+                continue
+            seen.add(key)
+            if attribute in vars(obj):
+                yield key, vars(obj)[attribute] if isinstance(obj, type) else getattr(obj, attribute)
+
+
+def _stores(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.value, node.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr" and len(node.args) == 3:
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield node.args[0], name.value
+
+
+def _resolve(node: ast.expr, namespace: dict[str, Any]) -> Any:
+    if isinstance(node, ast.Name):
+        return namespace.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = _resolve(node.value, namespace)
+        return vars(owner).get(node.attr) if isinstance(owner, types.ModuleType | type) else None
+    return None
+
+
+def _owner_key(obj: Any, attribute: str) -> str | None:
+    if isinstance(obj, types.ModuleType) and obj is not sys.modules.get("__main__") and sys.modules.get(obj.__name__) is obj:
+        if attribute.startswith("__") or (obj.__name__, attribute) in _ELSEWHERE:
+            return None
+        return f"{obj.__name__}:{attribute}"
+    if isinstance(obj, type) and definitions.is_importable(obj) and obj.__flags__ & (1 << 9):
+        return f"{obj.__module__}:{obj.__qualname__}.{attribute}"
+    return None
+
+
+_ELSEWHERE = {("sys", "path"), ("os", "environ"), ("sys", "stdout"), ("sys", "stderr"), ("sys", "stdin")}
+
+
+def _set_attribute(key: str, value: Any) -> None:
+    module, _, path = key.partition(":")
+    with quiet():
+        owner = definitions.import_module(module)
+    *outer, last = path.split(".")
+    target: Any = owner
+    for part in outer:
+        target = getattr(target, part)
+    setattr(target, last, value)

@@ -1,0 +1,219 @@
+"""IPython's own state: extensions, magics, aliases, options, display hooks, open figures; and what must not live on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+_TOUCHED = ("get_ipython", "%", "InteractiveShell", "IPython", "register_")
+
+
+@dataclass
+class Session:
+    """The shell's own state, as one step finds and leaves it."""
+
+    shell: Any = None
+    fresh: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    threads: frozenset[int] = frozenset()
+
+    def begin(self, shell: Any) -> None:
+        """Remember what a fresh shell looks like."""
+        self.shell = shell
+        self.threads = frozenset(t.ident or 0 for t in threading.enumerate())
+
+    def apply(self, values: dict[str, Any]) -> None:
+        """Set what earlier steps left in the shell."""
+        for name in values.get("@ipython.extensions", ()):
+            if name not in self.shell.extension_manager.loaded:
+                from . import modules
+
+                with modules.quiet():
+                    self.shell.extension_manager.load_extension(name)
+        for kind, magics in values.get("@ipython.magics", {}).items():
+            self.shell.magics_manager.magics[kind].update(magics)
+        for name, command in values.get("@ipython.aliases", {}).items():
+            self.shell.alias_manager.define_alias(name, command)
+        for key, traits in values.get("@ipython.options", {}).items():
+            configurable = self._configurables().get(key)
+            for name, value in traits.items() if configurable is not None else ():
+                if getattr(configurable, name) != value:
+                    setattr(configurable, name, value)
+        for attribute, value in values.get("@ipython.hooks", {}).items():
+            _put_hook(self.shell, attribute, value)
+        registry = values.get("@warned")
+        if registry is not None:
+            self.shell.user_ns["__warningregistry__"] = {**registry, "version": _filters_version()}
+        for number, manager in values.get("@figures", {}).items():
+            _show_again(number, manager)
+
+    def take_baseline(self) -> None:
+        """Remember the shell that the step starts from."""
+        self.before = self._state()
+        self.before["@ipython.options"] = self._options()
+
+    def changed(self, text: str) -> dict[str, Any]:
+        """What the step left otherwise than it found it."""
+        now = self._state()
+        if any(word in text for word in _TOUCHED):
+            now["@ipython.options"] = self._options()
+        found = {name: value for name, value in now.items() if value != self.before.get(name)}
+        if "@ipython.options" in found:
+            before = self.before["@ipython.options"]
+            found["@ipython.options"] = {
+                key: {n: v for n, v in traits.items() if n not in before.get(key, {}) or before[key][n] != v}
+                for key, traits in found["@ipython.options"].items()
+            }
+        return found
+
+    def _state(self) -> dict[str, Any]:
+        shell = self.shell
+        state: dict[str, Any] = {
+            "@ipython.extensions": sorted(shell.extension_manager.loaded),
+            "@ipython.magics": _own_magics(shell),
+            "@ipython.aliases": dict(shell.alias_manager.aliases),
+            "@ipython.hooks": _hooks(shell),
+        }
+        registry = shell.user_ns.get("__warningregistry__")
+        if registry:
+            state["@warned"] = {k: v for k, v in registry.items() if k != "version"}
+        figures = _figures()
+        if figures:
+            state["@figures"] = figures
+        return state
+
+    def _configurables(self) -> dict[str, Any]:
+        return {type(c).__name__: c for c in self.shell.configurables}
+
+    def _options(self) -> dict[str, dict[str, Any]]:
+        simple = (str, int, float, bool, type(None), list, tuple, set, dict)
+        found: dict[str, dict[str, Any]] = {}
+        for key, configurable in self._configurables().items():
+            traits = {}
+            for name in configurable.trait_names(config=True):
+                value = getattr(configurable, name, None)
+                if isinstance(value, simple) and type(value) in simple:
+                    traits[name] = value.copy() if isinstance(value, list | set | dict) else value
+            found[key] = traits
+        return found
+
+
+def _own_magics(shell: Any) -> dict[str, dict[str, Any]]:
+    """Magics that cells have defined (those of extensions come back with the extension)."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind, magics in shell.magics_manager.magics.items():
+        mine = {n: f for n, f in magics.items() if getattr(getattr(f, "__func__", f), "__module__", None) == "__main__"}
+        if mine:
+            found[kind] = mine
+    return found
+
+
+def _hooks(shell: Any) -> dict[str, Any]:
+    """Callbacks, transformers and printers that cells have registered."""
+    found: dict[str, Any] = {}
+    events = {name: [f for f in callbacks if _is_cells(f)] for name, callbacks in shell.events.callbacks.items()}
+    for name, callbacks in events.items():
+        if callbacks:
+            found[f"event {name}"] = callbacks
+    for attribute in ("input_transformers_cleanup", "input_transformers_post", "ast_transformers"):
+        mine = [t for t in getattr(shell, attribute) if _is_cells(t)]
+        if mine:
+            found[f"list {attribute}"] = mine
+    for mime, formatter in shell.display_formatter.formatters.items():
+        printers = {k: f for k, f in getattr(formatter, "type_printers", {}).items() if _is_cells(f)}
+        if printers:
+            found[f"printer {mime}"] = printers
+    handlers = getattr(shell, "custom_exceptions", ())
+    if handlers:
+        found["exceptions"] = (handlers, shell.CustomTB)
+    return found
+
+
+def _is_cells(hook: Any) -> bool:
+    return getattr(hook, "__module__", None) == "__main__" or getattr(type(hook), "__module__", None) == "__main__"
+
+
+def _put_hook(shell: Any, attribute: str, value: Any) -> None:
+    kind, _, name = attribute.partition(" ")
+    if kind == "event":
+        for callback in value:
+            shell.events.register(name, callback)
+    elif kind == "list":
+        getattr(shell, name).extend(value)
+    elif kind == "printer":
+        shell.display_formatter.formatters[name].type_printers.update(value)
+    else:
+        handlers, traceback = value
+        shell.custom_exceptions, shell.CustomTB = handlers, traceback
+
+
+def _filters_version() -> int:
+    """The number that Python compares a warning registry's ``version`` with."""
+    import warnings
+
+    registry: dict[Any, Any] = {}
+    shown, warnings.showwarning = warnings.showwarning, lambda *args, **kwargs: None
+    try:
+        warnings.warn_explicit("version", UserWarning, "nbvertex", 1, registry=registry)
+    except UserWarning:
+        pass  # the notebook turns warnings into errors; the registry has its number all the same
+    finally:
+        warnings.showwarning = shown
+    return int(registry.get("version", 0))
+
+
+def _figures() -> dict[int, Any]:
+    pylab = sys.modules.get("matplotlib._pylab_helpers")
+    if pylab is None:
+        return {}
+    return {number: manager.canvas.figure for number, manager in pylab.Gcf.figs.items()}
+
+
+def _show_again(number: int, figure: Any) -> None:
+    """Make a figure that another step left open the figure of that number here."""
+    import matplotlib.pyplot as plt  # type: ignore[import-untyped, unused-ignore]
+
+    backend = plt._get_backend_mod()
+    manager = backend.new_figure_manager_given_figure(number, figure)
+    from matplotlib._pylab_helpers import Gcf  # type: ignore[import-untyped, unused-ignore]
+
+    Gcf._set_new_active_manager(manager)
+
+
+def lives_on(known: frozenset[int]) -> list[tuple[str, str, str]]:
+    """Threads and child processes that would outlive the step: what, which, and the mend."""
+    found = []
+    for thread in threading.enumerate():
+        if thread.ident in known or thread is threading.current_thread() or _is_harmless(thread):
+            continue
+        found.append(("a running thread", thread.name, "join it before the step ends"))
+    for pid in _children():
+        found.append(("a running child process", str(pid), "wait for it, or stop it, before the step ends"))
+    return found
+
+
+def _is_harmless(thread: threading.Thread) -> bool:
+    kind = f"{type(thread).__module__}.{type(thread).__qualname__}"
+    if kind.startswith(("tqdm.", "IPython.", "ipykernel.", "zmq.")):
+        return True
+    return thread.daemon and thread.name.startswith(("ThreadPoolExecutor", "asyncio_", "pymongo", "grpc", "loky", "ExecutorManager", "QueueFeeder"))
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            pids = [int(pid) for pid in file.read().split()]
+    except (OSError, ValueError):
+        return []
+    alive = []
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                if file.read().rpartition(")")[2].split()[0] != "Z":
+                    alive.append(pid)
+        except OSError:  # it has just ended
+            continue
+    return alive
