@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound
 from nbvertex.notebook import Notebook
 from nbvertex.pipeline import Parameter, Pipeline
+
+if TYPE_CHECKING:
+    from nbvertex.cutting import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Opened:
     warnings: tuple[Problem, ...]
 
 
-def check(paths: Iterable[str], *, split: str | None = None) -> list[Checked]:
+def check(paths: Iterable[str], *, split: Split | None = None) -> list[Checked]:
     """Every problem of notebooks; one that cannot be read is a problem of its own.
 
     Args:
@@ -56,7 +59,7 @@ def check(paths: Iterable[str], *, split: str | None = None) -> list[Checked]:
     return [_check(path, split) for path in paths]
 
 
-def _check(path: str, split: str | None) -> Checked:
+def _check(path: str, split: Split | None) -> Checked:
     try:
         _, pipeline, problems = _read(path, split)
     except ProblemsFound as error:
@@ -67,7 +70,7 @@ def _check(path: str, split: str | None) -> Checked:
     return Checked(path, pipeline, problems)
 
 
-def open_notebook(path: str, *, split: str | None = None) -> Opened:
+def open_notebook(path: str, *, split: Split | None = None) -> Opened:
     """A notebook and its steps.
 
     Raises:
@@ -80,7 +83,20 @@ def open_notebook(path: str, *, split: str | None = None) -> Opened:
     return Opened(notebook, pipeline, problems)
 
 
-def _read(path: str, split: str | None) -> tuple[Notebook, Pipeline | None, tuple[Problem, ...]]:
+def step_names(path: str) -> list[str]:
+    """The steps that a notebook is marked with, whatever else is wrong in it.
+
+    Raises:
+        NotebookError: it cannot be read.
+    """
+    from nbvertex import dialect, notebook
+
+    cells = [cell for cell in notebook.read(path).cells if cell.kind == "code"]
+    steps = [dialect.read_marks(path, cell).step for cell in cells]
+    return [step for step in dict.fromkeys(steps) if step]
+
+
+def _read(path: str, split: Split | None) -> tuple[Notebook, Pipeline | None, tuple[Problem, ...]]:
     from nbvertex import config, convert, notebook
 
     read = notebook.read(path)

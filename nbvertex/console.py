@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from nbvertex.errors import Exit, Interrupted, NbvertexError, Problem, ProblemsFound, visible
+from nbvertex.errors import Exit, NbvertexError, Problem, ProblemsFound, visible
 
 UNEXPECTED = 70  # a fault of nbvertex itself (EX_SOFTWARE)
 
@@ -59,24 +59,9 @@ def told(error: BaseException) -> Iterator[str]:
     if isinstance(error, ProblemsFound):
         for problem in error.problems:
             yield from problem_lines(problem)
-    elif isinstance(error, NbvertexError):
-        yield from _lines("error", str(error), error.hint)
-    elif isinstance(error, click.UsageError):
-        path = error.ctx.command_path if error.ctx else None
-        yield from _lines("error", _sentence(error.format_message()), f"{path} --help" if path else None)
-    elif isinstance(error, click.ClickException):
-        yield from _lines("error", error.format_message())
-    elif isinstance(error, KeyboardInterrupt | click.Abort):
-        yield from _lines("error", str(Interrupted("interrupted")))
-    elif isinstance(error, OSError):
-        yield from _lines("error", f"{error.filename or 'the system'}: {error.strerror or error}")
-    else:
-        said = str(error).partition("\n")[0]
-        yield from _lines(
-            "error",
-            f"unexpected {type(error).__name__}: {said}",
-            "run it again with --debug for the traceback",
-        )
+        return
+    message, hint = explained(error)
+    yield from _lines("error", message, hint)
 
 
 def problem_lines(problem: Problem) -> Iterator[str]:
@@ -84,7 +69,22 @@ def problem_lines(problem: Problem) -> Iterator[str]:
     yield from _lines(problem.severity, str(problem), problem.hint)
 
 
-def _lines(kind: str, message: str, hint: str | None = None) -> Iterator[str]:
+def explained(error: BaseException) -> tuple[str, str | None]:
+    """What went wrong, with its place, and what to do about it."""
+    if isinstance(error, NbvertexError):
+        return str(error), error.hint
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        return _sentence(error.format_message()), f"{context.command_path} --help" if context else None
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "interrupted", None
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}", None
+    said = str(error).partition("\n")[0]
+    return f"unexpected {type(error).__name__}: {said}", "run it again with --debug for the traceback"
+
+
+def _lines(kind: str, message: str, hint: str | None) -> Iterator[str]:
     yield f"{kind}: {visible(message)}"
     if hint:
         yield f"hint: {visible(hint)}"

@@ -12,6 +12,7 @@ from nbvertex import console, usage
 from nbvertex.errors import Exit, many, nearest, visible
 
 if TYPE_CHECKING:
+    from nbvertex.cutting import Split
     from nbvertex.pipeline import Pipeline
 
 
@@ -151,7 +152,7 @@ def verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 @click.argument("notebook", metavar="NB...", nargs=-1, callback=_meant, type=click.Path())
 @split
 @as_json
-def check(notebook: Sequence[str], split: str | None, as_json: bool) -> int:
+def check(notebook: Sequence[str], split: Split | None, as_json: bool) -> int:
     """Every problem of the notebooks goes to stdout; exit 2 where one is an error."""
     from nbvertex import actions
 
@@ -174,7 +175,7 @@ def check(notebook: Sequence[str], split: str | None, as_json: bool) -> int:
 @click.option("--why", is_flag=True, help="Name the lines that write and read what flows.")
 @split
 @click.pass_obj
-def show(session: Session, notebook: str, form: str | None, why: bool, split: str | None) -> None:
+def show(session: Session, notebook: str, form: str | None, why: bool, split: Split | None) -> None:
     """The pipeline goes to stdout."""
     from nbvertex import actions, picture, pipeline
 
