@@ -1,0 +1,154 @@
+"""Turns what one step's process writes into events: the outputs of its cells and its result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from nbvertex.jobs import (
+    CellEnded,
+    CellStarted,
+    Died,
+    Done,
+    Ended,
+    Event,
+    Failed,
+    Job,
+    Output,
+    Refused,
+    Result,
+    Revised,
+)
+from nbvertex.merge import Item, Text
+from nbvertex.outputs import Outputs
+
+Frame = dict[str, Any]
+
+
+class Listener:
+    """Hears one step.
+
+    Args:
+        job: what the step was asked to do.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.result: Result | None = None
+        self._position = 0  # the cell that runs or ran last
+        self._running = False
+        self._outputs: dict[int, Outputs] = {}
+        self._counts = {cell.position: cell.count for cell in job.cells}
+        self._displays: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        self._traceback: tuple[str, ...] = ()
+
+    def hear(self, item: Item) -> Iterator[Event]:
+        """Take the next thing that the step wrote."""
+        if not isinstance(item, Text):
+            yield from getattr(self, "_" + item.header["kind"])(item.header, item.blobs)
+        elif self._position:
+            shown = self._outputs[self._position].text(item.stream, item.data)
+            if shown is not None:
+                yield self._output(shown)
+
+    def died(
+        self, signal: str | None, exit_code: int | None, message: str, detail: str = ""
+    ) -> Iterator[Event]:
+        """Hear that the process has ended without a result."""
+        if self._running:
+            yield from self._end(False, time.time())
+        yield self._over(Died(signal, exit_code, message, detail))
+
+    def _output(self, output: dict[str, Any]) -> Output:
+        return Output(self.job.id, self._position, output)
+
+    def _over(self, result: Result) -> Ended:
+        self.result = result
+        return Ended(self.job.id, result)
+
+    def _end(self, ok: bool, at: float) -> Iterator[Event]:
+        self._running = False
+        position = self._position
+        outputs = self._outputs[position].final()
+        yield CellEnded(self.job.id, position, at, ok, self._counts[position], outputs)
+
+    def _started(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        self._position, self._running = frame["position"], True
+        self._outputs[self._position] = Outputs(self.job.output_limit)
+        self._traceback = ()
+        yield CellStarted(self.job.id, self._position, frame["at"])
+
+    def _ended(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        yield from self._end(frame["ok"], frame["at"])
+
+    def _display(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        output = {"output_type": "display_data", "data": frame["data"], "metadata": frame["metadata"]}
+        if self._add(output):
+            if frame["display_id"] is not None:
+                self._displays.setdefault(frame["display_id"], []).append((self._position, output))
+            yield self._output(dict(output))
+
+    def _update(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        data, metadata, display = frame["data"], frame["metadata"], frame["display_id"]
+        for position, output in self._displays.get(display, []):
+            outputs = self._outputs[position]
+            if outputs.holds(output) and outputs.update(output, data, metadata) and position != self._position:
+                yield Revised(self.job.id, position, outputs.final())
+        yield self._output(
+            {
+                "output_type": "update_display_data",
+                "data": data,
+                "metadata": metadata,
+                "transient": {"display_id": display},
+            }
+        )
+
+    def _result(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        output = {
+            "output_type": "execute_result",
+            "execution_count": frame["count"],
+            "data": frame["data"],
+            "metadata": frame["metadata"],
+        }
+        if self._add(output):
+            yield self._output(dict(output))
+
+    def _error(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        output = {key: frame[key] for key in ("ename", "evalue", "traceback")}
+        self._traceback = tuple(frame["traceback"])
+        if self._add({"output_type": "error", **output}):
+            yield self._output({"output_type": "error", **output})
+
+    def _clear(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        if self._position:
+            self._outputs[self._position].clear(frame["wait"])
+            yield self._output({"output_type": "clear_output", "wait": frame["wait"]})
+
+    def _add(self, output: dict[str, Any]) -> bool:
+        return self._position in self._outputs and self._outputs[self._position].add(output)
+
+    def _done(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        state, files = frame["state"], frame["files"]
+        yield self._over(
+            Done(
+                names=state["names"],
+                homes=state["homes"],
+                artifacts=tuple(state["artifacts"]),
+                blobs=tuple(blobs),
+                seconds=frame["seconds"],
+                files_read=tuple(files["read"]),
+                files_written=tuple(files["written"]),
+            )
+        )
+
+    def _failed(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        yield self._over(
+            Failed(frame["position"], frame["ename"], frame["evalue"], self._traceback, frame["line"])
+        )
+
+    def _refused(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        yield self._over(Refused(tuple(frame["state"]["refused"])))
+
+    def _broken(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        yield from self.died(None, None, frame["message"], frame["traceback"])

@@ -1,0 +1,28 @@
+"""Starts this folder as a package of its own, so that no name in it stands before a module of the user's."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+NAME = "nbvertex_runtime"
+
+
+def _start(folder: str) -> None:
+    if sys.path and os.path.abspath(sys.path[0]) == folder:
+        del sys.path[0]
+    spec = importlib.util.spec_from_file_location(
+        NAME, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[NAME] = package
+    spec.loader.exec_module(package)
+    warm = importlib.import_module(NAME + ".warm")
+    warm.main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    _start(os.path.dirname(os.path.abspath(__file__)))

@@ -1,0 +1,52 @@
+"""What a step's process asks of the operating system."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import io
+import os
+import signal
+import sys
+
+_SET_DEATH_SIGNAL, _SET_SUBREAPER = 1, 36  # of Linux's prctl
+_LIBC = ctypes.CDLL(None)
+
+
+def die_with(parent: int) -> None:
+    """Let the system kill this process when its parent ends; at once where that has happened already."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of those among the descendants whose own parent ends."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_SET_SUBREAPER, 1)
+
+
+def lead_group(inputs: str, out: int, err: int) -> None:
+    """Make this process the leader of its own session, with these three standard files."""
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    null = os.open(inputs, os.O_RDONLY)
+    for number, fd in enumerate((null, out, err)):
+        os.dup2(fd, number)
+    os.close(null)
+
+
+def flush_c_output() -> None:
+    """Write out what C code has printed and its library still holds back."""
+    _LIBC.fflush(None)
+
+
+def flush_files() -> None:
+    """Write out what open files hold back, since a step's process ends without clearing up."""
+    for thing in gc.get_objects():
+        if isinstance(thing, io.IOBase) and not thing.closed:
+            try:
+                thing.flush()
+            except (OSError, ValueError):  # its reader or its disk is gone: it would be lost at the end as well
+                continue

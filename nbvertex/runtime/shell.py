@@ -1,0 +1,217 @@
+"""The IPython in which the cells of a step run: it answers as a notebook kernel's does."""
+
+# IPython's own annotations come and go between its versions:
+# mypy: disable-error-code="no-untyped-call,union-attr,attr-defined,unused-ignore"
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.autocall import ZMQExitAutocall
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
+from traitlets import Any as AnyTrait
+from traitlets import Instance, Type, default
+from traitlets.config import Config
+
+from .names import cell_name
+
+Send = Callable[[dict[str, Any]], None]
+
+# what a kernel gives to the programs that cells start
+ENVIRONMENT = {
+    "TERM": "xterm-color",
+    "CLICOLOR": "1",
+    "FORCE_COLOR": "1",
+    "CLICOLOR_FORCE": "1",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+}
+
+
+class Displays(DisplayPublisher):
+    """Sends what cells display as frames."""
+
+    send = AnyTrait()
+
+    def publish(  # type: ignore[override]
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        *,
+        transient: dict[str, Any] | None = None,
+        update: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self._validate_data(data, metadata)
+        if self.send is not None:
+            self.send(
+                {
+                    "kind": "update" if update else "display",
+                    "data": plain(data),
+                    "metadata": plain(metadata or {}),
+                    "display_id": (transient or {}).get("display_id"),
+                }
+            )
+
+    def clear_output(self, wait: bool = False) -> None:
+        if self.send is not None:
+            self.send({"kind": "clear", "wait": bool(wait)})
+
+
+class Results(DisplayHook):
+    """Sends the value of a cell's last expression as a frame."""
+
+    send = AnyTrait()
+    _result: dict[str, Any] | None = None
+
+    def start_displayhook(self) -> None:
+        self._result = {}
+
+    def write_output_prompt(self) -> None:
+        if self._result is not None:
+            self._result["count"] = self.prompt_count
+
+    def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
+        if self._result is not None:
+            self._result["data"] = plain(format_dict)
+            self._result["metadata"] = plain(md_dict or {})
+
+    def finish_displayhook(self) -> None:
+        result, self._result = self._result, None
+        if result and result.get("data") and self.send is not None:
+            self.send({"kind": "result", **result})
+
+
+class Compiler(CachingCompiler):
+    """Names a cell's code as a kernel does, but the same in every process and on every machine."""
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        return cell_name(raw_code)
+
+
+class ZMQInteractiveShell(InteractiveShell):
+    """IPython without a terminal; libraries know a notebook kernel by this class's name."""
+
+    __module__ = "ipykernel.zmqshell"
+
+    displayhook_class = Type(Results)
+    display_pub_class = Type(Displays)
+    compiler_class = Type(Compiler)
+    exiter = Instance(ZMQExitAutocall)
+    keepkernel_on_exit = None
+    send: Send | None = None  # where errors go
+
+    @default("exiter")
+    def _default_exiter(self) -> ZMQExitAutocall:
+        return ZMQExitAutocall(self)
+
+    def init_environment(self) -> None:
+        os.environ.update(ENVIRONMENT)
+
+    def init_virtualenv(self) -> None:
+        """A kernel lives in its environment already."""
+
+    def init_hooks(self) -> None:
+        super().init_hooks()
+        # `name?` opens a pager, which a notebook that runs unattended does not show
+        self.set_hook("show_in_pager", lambda *args, **kwargs: None, 99)
+
+    def enable_gui(self, gui: Any = None) -> None:
+        if gui not in (None, "inline", "asyncio"):
+            raise UsageError(f"the event loop of {gui} cannot run in a step")
+
+    def ask_exit(self) -> None:
+        self.exit_now = True
+
+    def connect(self, send: Send) -> None:
+        """Let everything that cells show go there."""
+        self.send = send
+        for channel in (self.display_pub, self.displayhook):
+            channel.send = send
+
+    def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
+        if self.send is not None:
+            self.send({"kind": "error", "ename": etype.__name__, "evalue": str(evalue), "traceback": list(stb)})
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: bytes become base64, what has no form in JSON becomes text."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else repr(float(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def make_shell(connection_file: str) -> ZMQInteractiveShell:
+    """The one shell of this process; it becomes `get_ipython()` and its namespace `__main__`."""
+    config = Config()
+    config.HistoryManager.enabled = False  # its thread would forbid a fork
+    config.HistoryManager.hist_file = ":memory:"
+    config.IPKernelApp.connection_file = connection_file  # its presence says: a notebook
+    shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(config=config)
+    for name in ("storemagic",):
+        shell.extension_manager.load_extension(name)
+    return shell
+
+
+def forbid_input() -> None:
+    """Let `input` and `getpass` say that nobody is there to answer, as under papermill."""
+    import builtins
+    import getpass
+
+    def refuse(name: str) -> Callable[..., str]:
+        def ask(*args: Any, **kwargs: Any) -> str:
+            raise StdinNotImplementedError(
+                f"{name} was called, but this frontend does not support input requests."
+            )
+
+        return ask
+
+    builtins.input = refuse("raw_input")
+    getpass.getpass = refuse("getpass")
+
+
+async def run(shell: ZMQInteractiveShell, source: str, count: int) -> Any:
+    """Run one cell as a kernel does and give IPython's result of it; the event loop runs meanwhile."""
+    shell.execution_count = count
+    inputs = shell.history_manager.input_hist_parsed
+    raw = shell.history_manager.input_hist_raw
+    for history in (inputs, raw):
+        history.extend([""] * (count - len(history)))
+    problem = None
+    try:
+        transformed = shell.transform_cell(source)
+    except Exception:  # whatever a transformer raises belongs to the cell, which reports it below
+        transformed, problem = source, sys.exc_info()
+    keywords = {"transformed_cell": transformed, "preprocessing_exc_tuple": problem}
+    if not shell.should_run_async(source, **keywords):
+        return shell.run_cell(source, store_history=True)
+    task = asyncio.ensure_future(shell.run_cell_async(source, store_history=True, **keywords))
+    result = None
+    try:
+        result = await task
+    finally:
+        shell.events.trigger("post_execute")
+        shell.events.trigger("post_run_cell", result)
+    return result
+
+
+InteractiveShellABC.register(ZMQInteractiveShell)

@@ -1,0 +1,129 @@
+"""One step in a process of its own: load what it reads, run its cells, hand back what it made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import socket
+import time
+import traceback
+from typing import Any, NoReturn
+
+from . import guard, names, process, shell, streams, wire
+
+
+def live(
+    ip: shell.ZMQInteractiveShell, outputs: tuple[streams.Stream, streams.Stream], fds: list[int]
+) -> NoReturn:
+    """Be the process of one step, from its job to its result.
+
+    Args:
+        ip: the shell.
+        outputs: `sys.stdout` and `sys.stderr`.
+        fds: the socket to the host and the pipes for stdout and stderr.
+    """
+    sock = socket.socket(fileno=fds[0])
+    process.lead_group(os.devnull, fds[1], fds[2])
+    received = wire.read(sock)
+    if received is None:
+        os._exit(1)
+    job, blobs = received
+    outlet = streams.Outlet(sock, (fds[1], fds[2]), bytes.fromhex(job["mark"]))
+    for stream in outputs:
+        stream.connect(outlet)
+    ip.connect(outlet.frame)
+    try:
+        Step(ip, outlet, job, blobs).run()
+    except BaseException as error:  # the cells' own errors have been told: this one is about the step
+        message = "".join(traceback.format_exception_only(type(error), error)).strip()
+        outlet.frame({"kind": "broken", "message": message, "traceback": traceback.format_exc()})
+    os._exit(0)
+
+
+class Step:
+    """The run of one job.
+
+    Args:
+        ip: the shell, fresh.
+        outlet: the way to the host.
+        job: the job's header.
+        blobs: the bytes that came with it.
+    """
+
+    def __init__(
+        self, ip: shell.ZMQInteractiveShell, outlet: streams.Outlet, job: wire.Header, blobs: list[bytes]
+    ) -> None:
+        self.ip = ip
+        self.outlet = outlet
+        self.job = job
+        self.parameters: list[tuple[int, str, Any]] = pickle.loads(blobs[0])
+        self.blobs = blobs[1:]
+        self.started = time.monotonic()
+
+    def run(self) -> None:
+        """Run the whole step and send its result."""
+        from . import heap as heaps
+
+        os.environ.update(self.job["env"])
+        os.chdir(self.job["cwd"])
+        heap = heaps.load(self.ip, self.job["inputs"], self.blobs)
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        failure = loop.run_until_complete(self._cells(heap))
+        process.flush_files()
+        if failure is not None:
+            self.outlet.frame({"kind": "failed", **failure, **self._facts()})
+            return
+        state, blobs = heap.save(self.job["live"], self.job["scratch"])
+        kind = "refused" if state.get("refused") else "done"
+        self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"seconds": time.monotonic() - self.started, "files": guard.files()}
+
+    async def _cells(self, heap: Any) -> dict[str, Any] | None:
+        self._inject(0)
+        for cell in self.job["cells"]:
+            failure = await self._cell(cell)
+            filename = names.cell_name(cell["source"])
+            heap.cell_ran(cell["position"], cell["count"], cell["source"], filename)
+            if failure is not None and not cell["may_fail"]:
+                return failure
+            self._inject(cell["position"])
+        return None
+
+    async def _cell(self, cell: dict[str, Any]) -> dict[str, Any] | None:
+        place = {"position": cell["position"], "count": cell["count"]}
+        self.outlet.frame({"kind": "started", **place, "at": time.time()})
+        result = await shell.run(self.ip, cell["source"], cell["count"])
+        await _let_tasks_run()
+        process.flush_c_output()
+        error = result.error_before_exec or result.error_in_exec
+        self.outlet.frame({"kind": "ended", **place, "at": time.time(), "ok": error is None})
+        if error is None:
+            return None
+        return {
+            **place,
+            "ename": type(error).__name__,
+            "evalue": str(error),
+            "line": _line(error, names.cell_name(cell["source"])),
+        }
+
+    def _inject(self, after: int) -> None:
+        self.ip.user_ns.update({name: value for place, name, value in self.parameters if place == after})
+
+
+def _line(error: BaseException, filename: str) -> int | None:
+    """The last line of the cell that the error passed through."""
+    if isinstance(error, SyntaxError) and error.filename == filename:
+        return error.lineno
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename]
+    return lines[-1] if lines else None
+
+
+async def _let_tasks_run() -> None:
+    """Give the tasks that cells have started the time that they have in a kernel between two cells."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=0.005)
