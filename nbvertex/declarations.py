@@ -16,6 +16,7 @@ import msgspec
 
 from nbvertex.forms import MARK
 from nbvertex.forms import read as read_form
+from nbvertex.ipython_syntax import parsed
 from nbvertex.pipeline import Json, Kind, Parameter
 
 _LARGEST = 1 << 13  # bits of a number that is worked out; a larger one is left an expression
@@ -49,7 +50,7 @@ def declared(cell: int, python: str, *, tagged: bool) -> tuple[tuple[Parameter, 
     if not tagged and "@param" not in python:
         return (), ()
     comments = dict(_comments(python))
-    tree = ast.parse(python)
+    tree = parsed(python)
     found: dict[str, Parameter] = {}
     notes: list[Note] = []
     forms: set[int] = set()
@@ -281,9 +282,10 @@ def _annotation(node: ast.expr) -> tuple[Kind | None, bool, tuple[Json, ...]]:
             return "none", True, ()
         case ast.Constant(value=str(text)):
             try:
-                return _annotation(ast.parse(text, mode="eval").body)
+                (inner,) = parsed(text.strip()).body
             except (SyntaxError, ValueError):
                 return "any", False, ()
+            return _annotation(inner.value) if isinstance(inner, ast.Expr) else ("any", False, ())
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return _KIND_NAMES.get(name, "any"), False, ()
         case ast.BinOp(op=ast.BitOr(), left=left, right=right):

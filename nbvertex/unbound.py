@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nbvertex.dataflow import Analysis
 from nbvertex.errors import Place, Problem, nearest
+from nbvertex.ipython_syntax import parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def find(notebook: str, cells: Sequence[Seen], *, severity: str) -> Iterator[Pro
     Args:
         notebook: the file as the user named it.
         cells: all code cells, in notebook order.
-        severity: of the problems.
+        severity: of the problems; a name that is read only under a condition is no more than a warning.
     """
     running = [cell for cell in cells if not cell.skipped]
     ever = {name for cell in running for name in cell.analysis.facts.binds}
@@ -71,6 +73,8 @@ def _problem(
             f"take the tag `skip` off cell {skipped.position}, or define `{name}` in a cell that runs",
             severity,
         )
+    if severity == "error" and not _sure(cell.analysis.python, name):
+        severity = "warning"
     if name in ever:
         later = next(c.position for c in cells if not c.skipped and name in c.analysis.facts.binds)
         return Problem(
@@ -83,3 +87,24 @@ def _problem(
     near = nearest(name, before)
     hint = f"did you mean `{near}`?" if near else "define it, or import it, in a cell above"
     return Problem("undefined-name", f"`{name}` is defined nowhere", place, hint, severity)
+
+
+def _sure(python: str, name: str) -> bool:
+    """The name is read whenever the cell runs, or by a function; not only in a branch, or where a failure is caught."""
+    waiting: list[ast.AST] = [parsed(python)]
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case ast.Name(id=found, ctx=ast.Load()) if found == name:
+                return True
+            case (
+                ast.If(test=first) | ast.While(test=first) | ast.IfExp(test=first) | ast.Match(subject=first)
+            ):
+                waiting.append(first)
+            case ast.For(iter=first) | ast.AsyncFor(iter=first) | ast.BoolOp(values=[first, *_]):
+                waiting.append(first)
+            case ast.Try(finalbody=last) | ast.TryStar(finalbody=last):
+                waiting += last
+            case _:
+                waiting += ast.iter_child_nodes(node)
+    return False
