@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 SWEEPS = 8
@@ -42,32 +43,45 @@ def arrange(boxes: Mapping[str, float], arrows: Mapping[tuple[str, str], float],
 
     Args:
         boxes: name -> width, every arrow running from an earlier to a later one.
-        arrows: (source, target) -> width of its label, which a long arrow bears at a bend.
+        arrows: (source, target) -> width of its label, which a long arrow bears at its first bend.
         gap: free room between neighbours in a layer.
     """
-    names = list(boxes)
-    layer = _layers(names, list(arrows))
+    layer = _layers(list(boxes), list(arrows))
+    implied = implied_arrows(list(boxes), list(arrows))
     drawn = list(arrows)
     if sum(max(layer[b] - layer[a] - 1, 0) for a, b in arrows) > MOST_BENDS:
-        implied = implied_arrows(names, drawn)
         drawn = [arrow for arrow in arrows if arrow not in implied]
-    rows, links = _points(names, drawn, layer)
+    rows = _points(list(boxes), drawn, layer)
+    links = _links(drawn, layer, implied)
     _untangle(rows, links)
-    half = {p: (arrows[p.arrow] if p.arrow else boxes[p.name]) / 2 for row in rows for p in row}
+    half = {point: _half(point, boxes, arrows, layer) for row in rows for point in row}
     x = _spread(rows, links, half, gap)
     paths = {}
     for a, b in drawn:
         bends = [x[_Point("", (a, b), level)] for level in range(layer[a] + 1, layer[b])]
         paths[a, b] = (x[_Point(a)], *bends, x[_Point(b)])
-    centers = {name: (x[_Point(name)], layer[name]) for name in names}
+    centers = {name: (x[_Point(name)], layer[name]) for name in boxes}
     width = max((x[point] + half[point] for point in x), default=0.0)
     return Layout(centers, paths, len(arrows) - len(drawn), len(rows), width)
+
+
+def _half(
+    point: _Point,
+    boxes: Mapping[str, float],
+    arrows: Mapping[tuple[str, str], float],
+    layer: Mapping[str, int],
+) -> float:
+    """Half the room that a point needs."""
+    if point.arrow is None:
+        return boxes[point.name] / 2
+    first = point.layer == layer[point.arrow[0]] + 1
+    return arrows[point.arrow] / 2 if first else 4.0
 
 
 def implied_arrows(boxes: Sequence[str], arrows: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """The arrows whose target is reached from their source by a longer path as well."""
     bit = {name: 1 << i for i, name in enumerate(boxes)}
-    sources = _neighbours(arrows, backward=True)
+    sources = _sources(arrows)
     above: dict[str, int] = {}
     implied = set()
     for name in boxes:
@@ -80,17 +94,16 @@ def implied_arrows(boxes: Sequence[str], arrows: Sequence[tuple[str, str]]) -> s
     return implied
 
 
-def _neighbours(arrows: Sequence[tuple[str, str]], *, backward: bool) -> dict[str, list[str]]:
+def _sources(arrows: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
     out: dict[str, list[str]] = {}
-    for a, b in arrows:
-        here, there = (b, a) if backward else (a, b)
-        out.setdefault(here, []).append(there)
+    for source, target in arrows:
+        out.setdefault(target, []).append(source)
     return out
 
 
 def _layers(boxes: Sequence[str], arrows: Sequence[tuple[str, str]]) -> dict[str, int]:
     """The length of the longest path to each box."""
-    sources = _neighbours(arrows, backward=True)
+    sources = _sources(arrows)
     layer: dict[str, int] = {}
     for name in boxes:
         layer[name] = max((layer[source] + 1 for source in sources.get(name, ())), default=0)
@@ -99,62 +112,71 @@ def _layers(boxes: Sequence[str], arrows: Sequence[tuple[str, str]]) -> dict[str
 
 def _points(
     boxes: Sequence[str], arrows: Sequence[tuple[str, str]], layer: Mapping[str, int]
-) -> tuple[list[list[_Point]], list[tuple[_Point, _Point]]]:
-    """The points of every layer, and which are linked; a long arrow gets a bend in every layer it crosses."""
+) -> list[list[_Point]]:
+    """The points of every layer; a long arrow has a bend in every layer it crosses."""
     rows: list[list[_Point]] = [[] for _ in range(max(layer.values(), default=-1) + 1)]
     for name in boxes:
         rows[layer[name]].append(_Point(name))
-    links = []
     for a, b in arrows:
-        here = _Point(a)
         for level in range(layer[a] + 1, layer[b]):
-            bend = _Point("", (a, b), level)
-            rows[level].append(bend)
-            links.append((here, bend))
-            here = bend
-        links.append((here, _Point(b)))
-    return rows, links
+            rows[level].append(_Point("", (a, b), level))
+    return rows
 
 
-def _linked(
-    links: Sequence[tuple[_Point, _Point]],
-) -> tuple[dict[_Point, list[_Point]], dict[_Point, list[_Point]]]:
-    up: dict[_Point, list[_Point]] = {}
-    down: dict[_Point, list[_Point]] = {}
-    for a, b in links:
-        up.setdefault(b, []).append(a)
-        down.setdefault(a, []).append(b)
-    return up, down
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """The neighbours of each point in the layers above and below, with how much each counts."""
+
+    up: dict[_Point, list[tuple[_Point, float]]]
+    down: dict[_Point, list[tuple[_Point, float]]]
 
 
-def _untangle(rows: list[list[_Point]], links: Sequence[tuple[_Point, _Point]]) -> None:
+def _links(
+    arrows: Sequence[tuple[str, str]], layer: Mapping[str, int], implied: Collection[tuple[str, str]]
+) -> _Links:
+    links = _Links({}, {})
+    for a, b in arrows:
+        weight = 1.0 if (a, b) in implied else 8.0
+        points = [
+            _Point(a),
+            *(_Point("", (a, b), level) for level in range(layer[a] + 1, layer[b])),
+            _Point(b),
+        ]
+        for upper, lower in itertools.pairwise(points):
+            links.up.setdefault(lower, []).append((upper, weight))
+            links.down.setdefault(upper, []).append((lower, weight))
+    return links
+
+
+def _untangle(rows: list[list[_Point]], links: _Links) -> None:
     """Order each layer by where its neighbours stand, down and up in turn."""
-    up, down = _linked(links)
     for sweep in range(SWEEPS):
-        toward, order = (up, rows[1:]) if sweep % 2 == 0 else (down, rows[-2::-1])
+        toward, order = (links.up, rows[1:]) if sweep % 2 == 0 else (links.down, rows[-2::-1])
         place = {point: float(i) for row in rows for i, point in enumerate(row)}
         for row in order:
-            wanted = {p: _mean([place[n] for n in toward.get(p, ())], place[p]) for p in row}
+            wanted = {point: _mean(toward.get(point, ()), place, point) for point in row}
             row.sort(key=wanted.__getitem__)
             place.update((point, float(i)) for i, point in enumerate(row))
 
 
-def _mean(values: Sequence[float], otherwise: float) -> float:
-    return sum(values) / len(values) if values else otherwise
+def _mean(neighbours: Sequence[tuple[_Point, float]], place: Mapping[_Point, float], point: _Point) -> float:
+    """Where the neighbours stand on the average; where the point stands if it has none."""
+    if not neighbours:
+        return place[point]
+    return sum(place[n] * weight for n, weight in neighbours) / sum(weight for _, weight in neighbours)
 
 
 def _spread(
-    rows: list[list[_Point]], links: Sequence[tuple[_Point, _Point]], half: Mapping[_Point, float], gap: float
+    rows: list[list[_Point]], links: _Links, half: Mapping[_Point, float], gap: float
 ) -> dict[_Point, float]:
     """Horizontal centres: as near to the neighbours' as the order and the widths allow; the leftmost edge is 0."""
-    up, down = _linked(links)
     x: dict[_Point, float] = {}
     for row in rows:
         x.update(zip(row, _apart([0.0] * len(row), [half[p] for p in row], gap), strict=True))
     for sweep in range(SWEEPS):
-        toward, order = (up, rows) if sweep % 2 == 0 else (down, rows[::-1])
+        toward, order = (links.up, rows) if sweep % 2 == 0 else (links.down, rows[::-1])
         for row in order:
-            wanted = [_mean([x[n] for n in toward.get(p, ())], x[p]) for p in row]
+            wanted = [_mean(toward.get(point, ()), x, point) for point in row]
             x.update(zip(row, _apart(wanted, [half[p] for p in row], gap), strict=True))
     left = min((x[point] - half[point] for point in x), default=0.0)
     return {point: round(value - left, 1) for point, value in x.items()}

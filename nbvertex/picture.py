@@ -16,7 +16,7 @@ from nbvertex.pipeline import SETUP, Cell, Flow, Parameter, Pipeline, Resources,
 LONGEST_NAME = 28  # characters of a step's name in a box
 NAMES_ON_ARROW = 3
 FONT, SMALL = 13, 11
-BOX, LAYER, GAP, EDGE = 44, 112, 36, 20  # height of a box, distance of layers, room between boxes, margin
+BOX, LAYER, GAP, EDGE = 54, 112, 36, 20  # height of a box, distance of layers, room between boxes, margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,34 +234,49 @@ text{font-family:system-ui,"Segoe UI",Helvetica,Arial,sans-serif;fill:#202124}
 
 @dataclass(frozen=True, slots=True)
 class _Drawing:
-    """What the parts of an SVG share: the places, and how crowded the ends of an arrow are."""
+    """What the parts of an SVG share.
+
+    Args:
+        layout: where the boxes stand.
+        arrows: those that are drawn.
+        implied: the arrows whose target is reached by a longer path as well; they are drawn light.
+        given: step -> what the set-up gives it, where an arrow for that would only cross the others.
+        leaving, coming: step -> how many arrows are drawn from it and to it.
+    """
 
     layout: Layout
-    outgoing: Counter[str]
-    incoming: Counter[str]
+    arrows: list[Arrow]
     implied: set[tuple[str, str]]
+    given: dict[str, str]
+    leaving: Counter[str]
+    coming: Counter[str]
 
     def at(self, name: str) -> tuple[float, float]:
         x, layer = self.layout.centers[name]
         return EDGE + x, EDGE + layer * LAYER
 
 
+def _drawing(pipeline: Pipeline) -> _Drawing:
+    found = arrows(pipeline)
+    names = [step.name for step in pipeline.steps]
+    implied = implied_arrows(names, [(a.source, a.target) for a in found])
+    given = {a.target: a.label for a in found if a.source == SETUP and (a.source, a.target) in implied}
+    shown = [a for a in found if a.source != SETUP or a.target not in given]
+    boxes = {step.name: _box_width(step, given.get(step.name, "")) for step in pipeline.steps}
+    layout = arrange(boxes, {(a.source, a.target): _wide(a.label, SMALL) + 8 for a in shown}, GAP)
+    drawn = [a for a in shown if (a.source, a.target) in layout.paths]
+    return _Drawing(
+        layout, drawn, implied, given, Counter(a.source for a in drawn), Counter(a.target for a in drawn)
+    )
+
+
 def svg(pipeline: Pipeline) -> str:
     """The pipeline as one SVG file: no script, no font and no address outside it; equal pipelines, equal bytes."""
-    lines = arrows(pipeline)
-    pairs = {(a.source, a.target): _wide(a.label, SMALL) + 8 for a in lines}
-    boxes = {step.name: _box_width(step) for step in pipeline.steps}
-    layout = arrange(boxes, pairs, GAP)
-    drawing = _Drawing(
-        layout,
-        Counter(a for a, _ in pairs),
-        Counter(b for _, b in pairs),
-        implied_arrows(list(boxes), list(pairs)),
-    )
-    lines = [arrow for arrow in lines if (arrow.source, arrow.target) in layout.paths]
-    body = [_line(arrow, drawing) for arrow in lines]
-    body += [_box(step, drawing, boxes[step.name]) for step in pipeline.steps]
-    body += [_label(arrow, drawing) for arrow in lines if arrow.label]
+    drawing = _drawing(pipeline)
+    layout = drawing.layout
+    body = [_line(arrow, drawing) for arrow in drawing.arrows]
+    body += [_box(step, drawing) for step in pipeline.steps]
+    body += [_label(arrow, drawing) for arrow in drawing.arrows if arrow.label]
     note = f"{many(layout.left_out, 'arrow')} that longer paths imply not drawn" if layout.left_out else ""
     width = max(layout.width, _wide(note, SMALL)) + 2 * EDGE
     height = 2 * EDGE + max(layout.layers - 1, 0) * LAYER + BOX + (20 if note else 0)
@@ -270,7 +285,7 @@ def svg(pipeline: Pipeline) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
         f'viewBox="0 0 {width:g} {height:g}" role="img" style="max-width:100%;height:auto">\n'
-        f"<title>{_xml(pipeline.notebook)}: {many(len(boxes), 'step')}</title>\n<style>{STYLE}</style>\n"
+        f"<title>{_xml(pipeline.notebook)}: {many(len(pipeline.steps), 'step')}</title>\n<style>{STYLE}</style>\n"
         '<defs><marker id="nbvertex-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path class="tip" d="M0,0 L8,4 L0,8 z"/></marker></defs>\n'
         f'<rect width="{width:g}" height="{height:g}" rx="8" fill="#ffffff"/>\n'
@@ -289,19 +304,30 @@ def _wide(label: str, size: float) -> float:
     return sum(size * (0.58 if ord(c) < 0x1100 else 1.0) for c in label)
 
 
-def _box_width(step: Step) -> float:
-    return round(max(96.0, _wide(_shown(step), FONT) + 28, _wide(cells(step.cells), SMALL) + 28))
+def _box_lines(step: Step, given: str) -> list[str]:
+    return [cells(step.cells), f"{SETUP}: {given}"] if given else [cells(step.cells)]
 
 
-def _box(step: Step, drawing: _Drawing, width: float) -> str:
+def _box_width(step: Step, given: str) -> float:
+    widest = max(_wide(line, SMALL) for line in _box_lines(step, given))
+    return round(max(96.0, _wide(_shown(step), FONT) + 28, widest + 24))
+
+
+def _box(step: Step, drawing: _Drawing) -> str:
     x, y = drawing.at(step.name)
+    given = drawing.given.get(step.name, "")
+    width = _box_width(step, given)
     style = "box setup" if step.name == SETUP else "box"
     hint = " ".join([step.title or step.name, cells(step.cells), *extras(step)])
+    lines = [("name", _shown(step)), *(("sub", line) for line in _box_lines(step, given))]
+    top = y + BOX / 2 + 4 - 7.5 * (len(lines) - 1)
+    texts = [
+        f'<text class="{kind}" x="{x:g}" y="{top + 15 * i:g}" text-anchor="middle">{_xml(line)}</text>'
+        for i, (kind, line) in enumerate(lines)
+    ]
     return (
         f'<g><title>{_xml(hint)}</title><rect class="{style}" x="{x - width / 2:g}" y="{y:g}" '
-        f'width="{width:g}" height="{BOX}" rx="6"/>'
-        f'<text class="name" x="{x:g}" y="{y + 19:g}" text-anchor="middle">{_xml(_shown(step))}</text>'
-        f'<text class="sub" x="{x:g}" y="{y + 35:g}" text-anchor="middle">{_xml(cells(step.cells))}</text></g>'
+        f'width="{width:g}" height="{BOX}" rx="6"/>{"".join(texts)}</g>'
     )
 
 
@@ -334,7 +360,7 @@ def _label(arrow: Arrow, drawing: _Drawing) -> str:
     if len(points) > 2:  # beside the first box it passes there is room kept for it
         x, y = x2, y2 + BOX / 2
     else:  # nearer to the end that has fewer arrows
-        crowd = (drawing.outgoing[arrow.source] > 1) - (drawing.incoming[arrow.target] > 1)
+        crowd = (drawing.leaving[arrow.source] > 1) - (drawing.coming[arrow.target] > 1)
         t = 0.5 + 0.18 * crowd
         x, y = x1 + (x2 - x1) * (3 * t**2 - 2 * t**3), y1 + (y2 - y1) * (1.5 * t - 1.5 * t**2 + t**3)
     room = _wide(arrow.label, SMALL) + 6

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import html
-import itertools
 import json
 import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,6 +33,7 @@ from nbvertex.events import (
     StepChanged,
     StepResult,
 )
+from nbvertex.outputs import Outputs
 from nbvertex.pipeline import Pipeline
 
 MARK = "nbvertex"  # the key of our metadata
@@ -55,7 +56,7 @@ class Follower:
         self._started = self._ended = 0.0
         self._steps: dict[str, StepResult] = {}
         self._cells: dict[str, dict[int, CellResult]] = {}
-        self._outputs: dict[tuple[str, int], list[Output]] = {}
+        self._outputs: dict[tuple[str, int], Outputs] = {}
 
     def __call__(self, event: RunEvent) -> None:
         match event:
@@ -69,7 +70,8 @@ class Follower:
             case CellStarted():
                 self._cell(event.step, event.position, state=event.state, started=event.at)
             case CellOutput():
-                self._outputs.setdefault((event.step, event.position), []).append(event.output)
+                shown = self._outputs.setdefault((event.step, event.position), Outputs(sys.maxsize))
+                _show(shown, event.output)
             case CellEnded():
                 self._cell(event.step, event.position, state=event.state, ended=event.at, count=event.count)
 
@@ -104,19 +106,15 @@ class Follower:
 _NO_CELL = CellResult(position=0, state="running")
 
 
-def _merged(outputs: Sequence[Output]) -> tuple[Output, ...]:
-    """The outputs with pieces of one stream put together."""
-    merged: list[Output] = []
-    pieces = itertools.groupby(
-        outputs, key=lambda o: o.get("name") if o.get("output_type") == "stream" else None
-    )
-    for stream, group in pieces:
-        if stream is None:
-            merged += group
-        else:
-            text = "".join(str(output.get("text", "")) for output in group)
-            merged.append({"output_type": "stream", "name": stream, "text": text})
-    return tuple(merged)
+def _show(shown: Outputs, output: Output) -> None:
+    """What a front end does with an output that comes while the cell runs."""
+    kind = output["output_type"]
+    if kind == "clear_output":
+        shown.clear(bool(output.get("wait")))
+    elif kind == "stream":
+        shown.text(output["name"], str(output["text"]).encode("utf-8", "replace"))
+    elif kind != "update_display_data":  # the content that it changes comes when the cell has ended
+        shown.add({key: value for key, value in output.items() if key != "transient"})
 
 
 def compose(raw: Mapping[str, Any], pipeline: Pipeline, result: RunResult, version: str) -> dict[str, Any]:
