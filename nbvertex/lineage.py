@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 
 from nbvertex.database import Database, Row, Transaction
 from nbvertex.errors import UsageError
+from nbvertex.events import StepState
 from nbvertex.pipeline import Record
 from nbvertex.state import Change
 
@@ -115,7 +117,7 @@ class CellRow(Record, frozen=True, kw_only=True):
     """What a cell did in an attempt; ``outputs`` as nbformat has them."""
 
     position: int
-    state: str
+    state: StepState
     count: int | None = None
     started: float | None = None
     ended: float | None = None
@@ -126,6 +128,7 @@ _RUN = (
     "id, notebook, name, pipeline, parameters, environment, cwd, python, state, started, ended, commit_id, dirty,"
     " output, error"
 )
+_OUTCOME = "outcomes.id, run, change, live, files, started, ended"
 _STEP = "position, attempt, name, state, code, key, inputs, outcome, started, ended, error"
 
 
@@ -198,6 +201,18 @@ class Lineage:
         )
         return number
 
+    def remember(self, tx: Transaction, key: str, number: int) -> None:
+        """The outcome may stand for every step with this key."""
+        tx.execute(
+            "INSERT OR REPLACE INTO cache (key, outcome, used) VALUES (?, ?, ?)", (key, number, time.time())
+        )
+
+    def disown(self, tx: Transaction, digest: str) -> None:
+        """No outcome that needs the artifact stands for anything any more."""
+        tx.execute(
+            "DELETE FROM cache WHERE outcome IN (SELECT outcome FROM uses WHERE digest = ?)", (digest,)
+        )
+
     def end(self, tx: Transaction, run: str, state: str, at: float | None, error: str | None = None) -> None:
         """A run is in another state."""
         tx.execute("UPDATE runs SET state = ?, ended = ?, error = ? WHERE id = ?", (state, at, error, run))
@@ -253,6 +268,18 @@ class Lineage:
         sql = f"SELECT {_RUN} FROM runs {where} ORDER BY started DESC, id DESC LIMIT ?"
         return [_run(row) for row in self.database.rows(sql, [*values, limit])]
 
+    def recall(self, key: str) -> Outcome | None:
+        """The outcome remembered under a key."""
+        sql = f"SELECT {_OUTCOME} FROM cache JOIN outcomes ON outcomes.id = cache.outcome WHERE cache.key = ?"
+        rows = self.database.rows(sql, (key,))
+        return _outcome(rows[0]) if rows else None
+
+    def used(self, keys: Iterable[str]) -> None:
+        """The keys were asked for just now, so what they stand for is evicted last."""
+        now = time.time()
+        with self.database.write() as tx:
+            tx.many("UPDATE cache SET used = ? WHERE key = ?", [(now, key) for key in keys])
+
     def steps(self, run: str) -> list[StepRow]:
         """Every attempt of every step of a run, in order."""
         sql = f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY position, attempt"
@@ -260,10 +287,10 @@ class Lineage:
 
     def outcomes(self, numbers: Iterable[int]) -> dict[int, Outcome]:
         """What attempts left, by row."""
-        found: dict[int, Outcome] = msgspec.field(default_factory=dict)
+        found: dict[int, Outcome] = {}
         for chunk in _chunks(sorted(set(numbers))):
             marks = ", ".join("?" * len(chunk))
-            sql = f"SELECT id, run, change, live, files, started, ended FROM outcomes WHERE id IN ({marks})"
+            sql = f"SELECT {_OUTCOME} FROM outcomes WHERE id IN ({marks})"
             found.update((row[0], _outcome(row)) for row in self.database.rows(sql, chunk))
         return found
 

@@ -112,8 +112,8 @@ class State:
         Raises:
             StoreError: the record of the run does not hold what a name is bound to.
         """
-        names: dict[str, str | None] = msgspec.field(default_factory=dict)
-        found: dict[int, Held] = msgspec.field(default_factory=dict)
+        names: dict[str, str | None] = {}
+        found: dict[int, Held] = {}
         entries: list[str] = []
         asked = set(self.names if wanted is None else wanted)
         asked.update(name for name in self.names if name.startswith(OUTSIDE))

@@ -1,0 +1,205 @@
+"""The attempts that are under way: handed to the pool, heard, let go on, stopped when their time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nbvertex import worker
+from nbvertex.errors import Place, StepFailed
+from nbvertex.events import RunEvent
+from nbvertex.flight import Crashed, Flight, Landed, why_crashed
+from nbvertex.ledger import Ledger
+from nbvertex.lineage import Outcome
+from nbvertex.state import as_held, difference
+
+
+class Processes(Protocol):
+    """What is asked of `worker.Pool`."""
+
+    def start(self, job: worker.Job) -> None: ...
+    def poll(self, timeout: float | None) -> list[worker.Event]: ...
+    def proceed(self, job_id: str) -> None: ...
+    def stop(self, job_id: str, *, grace: float = 5.0) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every step's process is given.
+
+    Args:
+        notebook: the file's name, for messages.
+        cwd: the working folder.
+        env: environment variables beside this process's.
+        output_limit: bytes of output kept per cell.
+    """
+
+    notebook: str
+    cwd: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    output_limit: int = 10_000_000
+
+
+class Deck:
+    """The attempts under way.
+
+    Args:
+        ledger: the run's book, where artifacts come from and go to.
+        settings: what every process is given.
+        open_pool: starts the processes; called when the first attempt needs one.
+        tell: hears what the cells do.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        open_pool: Callable[[], Processes],
+        tell: Callable[[RunEvent], None],
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._open_pool = open_pool
+        self._tell = tell
+        self._pool: Processes | None = None
+        self._jobs: dict[str, Flight] = {}
+        self._made = 0
+
+    @property
+    def busy(self) -> int:
+        """How many attempts compute now; those that wait before an effect do not."""
+        return sum(not flight.waiting for flight in self._jobs.values())
+
+    @property
+    def waiting(self) -> int:
+        return len(self._jobs) - self.busy
+
+    def warm_up(self) -> None:
+        """Start the processes, where that has not happened yet: a step will need them."""
+        if self._pool is None:
+            self._pool = self._open_pool()
+
+    def start(self, flight: Flight) -> None:
+        """Give an attempt a process.
+
+        Raises:
+            Damaged: an artifact that it reads is missing or not what it was.
+            NbvertexError: the environment cannot run steps.
+        """
+        artifacts, blobs = self._ledger.hand_out(flight.inputs)
+        self.warm_up()
+        assert self._pool is not None
+        step = flight.planned.step
+        self._made += 1
+        flight.job = f"{step.name}#{self._made}"
+        bound = {name: entry for name, entry in flight.inputs.names.items() if entry is not None}
+        self._pool.start(
+            worker.Job(
+                id=flight.job,
+                cells=tuple(worker.CellJob(c.position, c.count, c.source, c.may_fail) for c in step.cells),
+                inputs={"step": step.name, "names": bound, "artifacts": artifacts},
+                blobs=tuple(blobs),
+                live=flight.live,
+                parameters=flight.planned.given,
+                cwd=self._settings.cwd,
+                env=self._settings.env,
+                scratch=str(self._ledger.scratch),
+                early=flight.early,
+                output_limit=self._settings.output_limit,
+            )
+        )
+        if step.options.timeout is not None:
+            flight.deadline = time.monotonic() + step.options.timeout
+        self._jobs[flight.job] = flight
+
+    def confirm(self, flight: Flight) -> None:
+        """An early attempt may do what others can see."""
+        flight.go_on()
+        if self._pool is not None and flight.job in self._jobs:
+            self._pool.proceed(flight.job)
+
+    def drop(self, flight: Flight) -> None:
+        """An attempt is of no use any more; it has done nothing that others could see."""
+        if self._jobs.pop(flight.job, None) is not None and self._pool is not None:
+            self._pool.stop(flight.job, grace=0.0)
+
+    def hear(self, timeout: float) -> bool:
+        """Wait for something to happen, and take note of it.
+
+        Args:
+            timeout: seconds to wait at most, less where an attempt's time is over before.
+
+        Returns:
+            whether anything happened.
+
+        Raises:
+            StoreError: an artifact cannot be kept.
+            NbvertexError: the environment cannot run steps.
+        """
+        if self._pool is None or not self._jobs:
+            time.sleep(timeout)
+            return False
+        ends = [f.deadline for f in self._jobs.values() if f.deadline and not (f.waiting or f.late)]
+        left = min([timeout, *(end - time.monotonic() for end in ends)])
+        events = self._pool.poll(max(0.0, left))
+        for event in events:
+            self._take(event)
+        self._stop_late()
+        return bool(events)
+
+    def _take(self, event: worker.Event) -> None:
+        flight = self._jobs.get(event.job)
+        if flight is None:  # it was dropped
+            return
+        if isinstance(event, worker.Ended):
+            del self._jobs[flight.job]
+            flight.land(self._ending(flight, event.result))
+            return
+        told = flight.take(self._ledger.run, event)
+        if told is not None:
+            self._tell(told)
+
+    def _ending(self, flight: Flight, result: worker.Result) -> Landed | Crashed:
+        if flight.late:
+            return self._timed_out(flight)
+        if not isinstance(result, worker.Done):
+            return why_crashed(result, flight.planned, self._settings.notebook)
+        held = tuple(as_held(meta) for meta in result.artifacts)
+        for one, meta in zip(held, result.artifacts, strict=True):
+            blob = result.blobs[meta["blob"]] if "blob" in meta else None
+            self._ledger.receive(one, blob, meta.get("path"))
+        outcome = Outcome(
+            run=self._ledger.run,
+            change=difference(flight.inputs, result.names, held),
+            live=flight.live,
+            started=flight.started,
+            ended=time.time(),
+        )
+        return Landed(outcome, result.files_read, result.files_written)
+
+    def _timed_out(self, flight: Flight) -> Crashed:
+        place = Place(
+            notebook=self._settings.notebook, cell=max(flight.cells, default=None), step=flight.planned.name
+        )
+        limit = flight.planned.step.options.timeout
+        return Crashed(StepFailed(f"timed out after {limit:g} seconds", place=place, code="step-timeout"))
+
+    def _stop_late(self) -> None:
+        now = time.monotonic()
+        for flight in self._jobs.values():
+            if flight.deadline is not None and flight.deadline <= now and not (flight.waiting or flight.late):
+                flight.late = True
+                if self._pool is not None:
+                    self._pool.stop(flight.job)
+
+    def close(self) -> None:
+        """No process is left."""
+        if self._pool is not None:
+            self._pool.close()
+        now = Crashed(StepFailed("was stopped"))
+        for flight in self._jobs.values():
+            flight.land(now)
+        self._jobs.clear()

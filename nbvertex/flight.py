@@ -1,0 +1,189 @@
+"""One attempt of a step from its start to its end: what it was given, what it has shown so far, how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from nbvertex import worker
+from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound, Refused, StepFailed
+from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent
+from nbvertex.lineage import CellRow, Outcome
+from nbvertex.locks import Lock
+from nbvertex.outputs import Output
+from nbvertex.plan import Planned
+from nbvertex.state import Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """An attempt that ended well.
+
+    Args:
+        outcome: what it left; with a row's id where it was taken from the book instead of computed.
+        read, written: the files that it was seen to open.
+    """
+
+    outcome: Outcome
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """An attempt that did not end well.
+
+    Args:
+        error: what to tell the user.
+        again: whether another attempt may help.
+    """
+
+    error: NbvertexError
+    again: bool = True
+
+
+@dataclass(slots=True)
+class Flight:
+    """An attempt of a step.
+
+    Args:
+        planned: the step.
+        number: which attempt, counted from 1.
+        inputs: what it reads.
+        early: it started before all earlier steps were recorded, and no one has found since that what it
+            read still holds.
+        key: what its result may be remembered under.
+        lock: keeps others from computing the same.
+        live: the names that are kept; None: all.
+        job: its id in the pool; empty where it needs no process.
+        started: seconds since the epoch.
+        deadline: when its time is over, by the monotonic clock.
+        late: its time was over, and it was told to stop.
+        waiting: it stands before an effect that others could see.
+        since: how long it has been waiting, by the monotonic clock.
+        cells: what its cells did so far.
+        shown: what the cell that is running has shown so far.
+        ending: how it ended.
+    """
+
+    planned: Planned
+    number: int
+    inputs: Inputs
+    early: bool
+    key: str | None = None
+    lock: Lock | None = None
+    live: tuple[str, ...] | None = None
+    job: str = ""
+    started: float = field(default_factory=time.time)
+    deadline: float | None = None
+    late: bool = False
+    waiting: bool = False
+    since: float = 0.0
+    cells: dict[int, CellRow] = field(default_factory=dict)
+    shown: dict[int, list[Output]] = field(default_factory=dict)
+    ending: Landed | Crashed | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.ending is None
+
+    @property
+    def landed(self) -> Landed | None:
+        return self.ending if isinstance(self.ending, Landed) else None
+
+    @property
+    def cached(self) -> bool:
+        """Whether its result was there already."""
+        return self.landed is not None and self.landed.outcome.id > 0
+
+    def take(self, run: str, event: worker.Event) -> RunEvent | None:
+        """Take note of what its process tells, save its end; gives what is to be told of it."""
+        step = self.planned.name
+        match event:
+            case worker.CellStarted(position=position, at=at):
+                self.cells[position] = CellRow(position=position, state="running", started=at)
+                return CellStarted(run=run, step=step, position=position, at=at)
+            case worker.Output(position=position, output=output):
+                self.shown.setdefault(position, []).append(output)
+                return CellOutput(run=run, step=step, position=position, output=output)
+            case worker.CellEnded(position=position, at=at, ok=ok, count=count, outputs=outputs):
+                self.shown.pop(position, None)
+                state: Literal["done", "failed"] = "done" if ok else "failed"
+                self._change(position, state=state, count=count, ended=at, outputs=outputs)
+                return CellEnded(run=run, step=step, position=position, at=at, state=state, count=count)
+            case worker.Revised(position=position, outputs=outputs):
+                self._change(position, outputs=outputs)
+            case worker.Waiting():
+                self.waiting, self.since = True, time.monotonic()
+        return None
+
+    def _change(self, position: int, **values: Any) -> None:
+        was = self.cells.get(position, CellRow(position=position, state="running"))
+        self.cells[position] = msgspec.structs.replace(was, **values)
+
+    def go_on(self) -> None:
+        """It may do what others can see; the time it waited does not count."""
+        if self.waiting and self.deadline is not None:
+            self.deadline += time.monotonic() - self.since
+        self.waiting = self.early = False
+
+    def land(self, ending: Landed | Crashed) -> None:
+        """It is over; a cell that was still running has failed, with what it had shown."""
+        self.ending, self.waiting = ending, False
+        for position, cell in self.cells.items():
+            if cell.state == "running":
+                self._change(
+                    position, state="failed", ended=time.time(), outputs=pieced(self.shown.get(position, ()))
+                )
+
+
+def pieced(shown: Iterable[Output]) -> tuple[Output, ...]:
+    """What a cell showed until it was cut off, as a notebook stores it."""
+    found: list[dict[str, Any]] = []
+    texts: list[list[str]] = []
+    for output in shown:
+        kind = output["output_type"]
+        if kind == "clear_output":
+            found.clear()
+        elif kind == "stream":
+            if not (found and found[-1].get("name") == output["name"]):
+                texts.append([])
+                found.append({**output, "text": texts[-1]})
+            found[-1]["text"].append(output["text"])
+        elif kind != "update_display_data":
+            found.append({key: value for key, value in output.items() if key != "transient"})
+    return tuple({**one, "text": "".join(one["text"])} if "text" in one else one for one in found)
+
+
+def why_crashed(result: worker.Result, planned: Planned, notebook: str) -> Crashed:
+    """The end of an attempt that did not end well, in our words."""
+
+    def place(cell: int | None = None, line: int | None = None) -> Place:
+        return Place(notebook=notebook, cell=cell, line=line, step=planned.name)
+
+    match result:
+        case worker.Failed(position=position, ename=ename, evalue=evalue, line=line, hint=hint):
+            message = f"{ename}: {evalue}" if evalue else ename
+            return Crashed(StepFailed(message, place=place(position, line), hint=hint))
+        case worker.Refused(problems=problems):
+            return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
+        case worker.Died(message=message):
+            return Crashed(StepFailed(message, place=place(), code="step-died"))
+        case worker.Done():
+            raise AssertionError("a step that ended well did not crash")
+
+
+def _problem(found: Mapping[str, Any], place: Place) -> Problem:
+    message = f"{found['name']} ({found['type']}) cannot travel to a later step: {found['message']}"
+    return Problem("cannot-travel", message, place, found.get("hint"))
+
+
+def _refusal(problems: Sequence[Problem]) -> NbvertexError:
+    if len(problems) != 1:
+        return ProblemsFound(problems)
+    only = problems[0]
+    return Refused(only.message, place=only.place, hint=only.hint, code=only.code)
