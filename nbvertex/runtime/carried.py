@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import io
 import os
@@ -41,30 +40,17 @@ def reduce_text_file(file: io.TextIOWrapper) -> Reduced:
     raw = getattr(file.buffer, "raw", file.buffer)
     _check_disk_file(raw)
     file.flush()
-    how = {"encoding": file.encoding, "errors": file.errors, "newline": _newline(file)}
-    writes = file.writable()
-    position = file.tell() if file.seekable() and not _is_iterating(file) else _position(file)
-    return reopen, (os.path.abspath(raw.name), raw.name, _again(raw.mode), file.mode, position, how), None if not writes else None
+    how = {"encoding": file.encoding, "errors": file.errors}
+    try:
+        position = file.tell()
+    except OSError:  # "telling position disabled by next() call"
+        hint = "read it to the end, or keep its lines in a list"
+        raise CannotTravel("a text file in the middle of a for loop", hint) from None
+    return reopen, (os.path.abspath(raw.name), raw.name, _again(raw.mode), file.mode, position, how)
 
 
 def _standard_name(file: Any) -> str:
     return next(name for name in ("stdout", "stderr", "stdin") if getattr(sys, name) is file)
-
-
-def _newline(file: io.TextIOWrapper) -> str | None:
-    return None
-
-
-def _is_iterating(file: io.TextIOWrapper) -> bool:
-    try:
-        file.tell()
-    except OSError:  # "telling position disabled by next() call"
-        return True
-    return False
-
-
-def _position(file: io.TextIOWrapper) -> int:
-    raise CannotTravel("a text file in the middle of a for loop", "read it to the end, or keep its lines in a list")
 
 
 def reduce_binary_file(file: io.BufferedReader | io.BufferedWriter | io.BufferedRandom | io.FileIO) -> Reduced:
@@ -184,12 +170,22 @@ def dead_reference() -> Any:
     return weakref.ref(Gone())
 
 
+def reduce_weak_dict(mapping: Any) -> Reduced:
+    """A dict with weak keys or values: what is still alive in it."""
+    return type(mapping), (), None, None, iter(list(mapping.items()))
+
+
+def reduce_weak_set(members: weakref.WeakSet[Any]) -> Reduced:
+    """A weak set: what is still alive in it."""
+    return weakref.WeakSet, (list(members),)
+
+
 # ------------------------------------------------------------------------------------ small builtin types
 
 
 def reduce_mapping_proxy(proxy: types.MappingProxyType[Any, Any]) -> Reduced:
     """A read-only view of a dict."""
-    return types.MappingProxyType, (dict(proxy) if isinstance(proxy, collections.ChainMap) else _behind(proxy),)
+    return types.MappingProxyType, (_behind(proxy),)
 
 
 def _behind(proxy: types.MappingProxyType[Any, Any]) -> Any:
@@ -201,7 +197,7 @@ def _behind(proxy: types.MappingProxyType[Any, Any]) -> Any:
 
 def reduce_dict_view(view: Any) -> Reduced:
     """``d.keys()``, ``d.values()``, ``d.items()`` of a dict that travels too."""
-    return dict_view, (type(view).__name__.removeprefix("dict_").removeprefix("odict_"), view.mapping.copy() if False else _behind(view.mapping))
+    return dict_view, (type(view).__name__.removeprefix("dict_"), _behind(view.mapping))
 
 
 def dict_view(kind: str, mapping: Any) -> Any:
@@ -240,8 +236,6 @@ def _remembered(referents: list[Any], size: int, parameters: dict[str, Any]) -> 
     caches = [r for r in referents if type(r) is dict and len(r) == size]
     if not caches or parameters["typed"]:
         raise CannotTravel("a filled lru_cache of a kind that cannot be read", hint)
-    mark = functools._make_key((), {"a": 1}, False)  # noqa: SLF001 - the documented source of the key's form
-    del mark
     entries = []
     for key, held in caches[0].items():
         result = held
@@ -311,17 +305,21 @@ def _fill(
 
 
 def _stub(free: int) -> types.CodeType:
-    def make() -> Any:
-        source = "def outer():\n" + "".join(f" v{i} = 0\n" for i in range(free))
-        uses = "".join(f"  v{i}\n" for i in range(free))
-        source += " def stub(*args, **kwargs):\n"
-        source += "  if 0:\n   pass\n" + ("  return __nbvertex_answer__(*args, **kwargs)\n")
-        source += uses + " return stub\n"
-        scope: dict[str, Any] = {}
-        exec(source, scope)  # noqa: S102 - our own fixed text, of a length that `free` gives
-        return scope["outer"]()
-
-    code: types.CodeType = make().__code__
+    """Code that only hands over, with as many free variables as the function whose place it takes."""
+    names = [f"v{i}" for i in range(free)]
+    source = "\n".join(
+        [
+            "def outer():",
+            *(f" {name} = None" for name in names),
+            " def stub(*args, **kwargs):",
+            "  return __nbvertex_answer__(*args, **kwargs)",
+            *(f"  {name}" for name in names),
+            " return stub",
+        ]
+    )
+    scope: dict[str, Any] = {}
+    exec(source, scope)  # noqa: S102 - fixed text; only its length varies
+    code: types.CodeType = scope["outer"]().__code__
     return code
 
 

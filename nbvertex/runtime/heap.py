@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import graphlib
 import io
 import json
@@ -68,10 +69,12 @@ class Heap:
     loaded: dict[str, Loaded] = field(default_factory=dict)
     outside: outside.Outside = field(default_factory=outside.Outside)
     sources: list[str] = field(default_factory=list)
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
     def cell_ran(self, position: int, count: int, source: str, filename: str) -> None:
-        """Take note of a cell that was executed."""
+        """Take note of a cell that was executed; called in the context in which cells run."""
         self.sources.append(source)
+        self.context = contextvars.copy_context()  # decimal and NumPy keep their options there
 
     # ------------------------------------------------------------------------------------------ loading
 
@@ -180,7 +183,7 @@ class Heap:
             ]
         else:
             plain = [name for name in live if name not in HISTORY]
-        changed = self.outside.changed(self.sources, self)
+        changed = self.context.run(self.outside.changed, self.sources, self)
         if live is None or not set(HISTORY).isdisjoint(live):
             changed["@history"] = _history(self.shell)
         for name, value in changed.items():

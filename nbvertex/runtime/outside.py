@@ -101,15 +101,15 @@ class Outside:
 
 def _same(a: Any, b: Any) -> bool:
     """Equality that also serves tuples and dicts with arrays in them."""
-    if type(a) is not type(b):
-        return False
+    if a is b or type(a) is not type(b):
+        return a is b
     if isinstance(a, tuple | list):
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(v, b[k]) for k, v in a.items())
-    if hasattr(a, "shape"):
-        return bool((a == b).all())
-    return a is b or bool(a == b)
+    if type(a).__name__ == "ndarray":
+        return bool(a.tobytes() == b.tobytes() and a.shape == b.shape)
+    return bool(a == b)
 
 
 def _import_quietly(name: str) -> bool:

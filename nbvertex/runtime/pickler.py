@@ -194,6 +194,8 @@ def dump(objects: list[Any], entries: Mapping[int, str], own: Collection[str]) -
         made = _attempt(functools.partial(ExactPickler, held=held), objects, entries, own)
     stream, memo, pickler, buffers = made
     shared = {key: obj for key, obj in memo.items() if type(obj) not in _NEVER_SHARED}
+    if isinstance(pickler, ExactPickler):
+        shared.update({key: nan for key, (_, nan) in pickler.nans.items()})
     return Dump(stream, tuple(buffers), frozenset(pickler.refs), frozenset(pickler.free), shared)
 
 
@@ -221,7 +223,7 @@ def _reason(error: Exception) -> str:
 
 
 def _has_nan(objects: list[Any], met: Iterable[Any]) -> bool:
-    return any(_holds_nan(obj) for obj in (objects, *met))
+    return any(_holds_nan(obj) for obj in (*objects, *met))
 
 
 def _holds_nan(obj: Any) -> bool:
@@ -289,10 +291,13 @@ def _class(pickler: HeapPickler, cls: type) -> Any:
         return singletons.get, found
     if cls in _UNNAMED:
         return type, (_UNNAMED[cls],)
+    if cls in _OF_PYTHON:
+        return getattr, (types, _OF_PYTHON[cls])
     return pickler.refer(cls) or definitions.reduce_class(cls)
 
 
 _UNNAMED = {type(None): None, type(NotImplemented): NotImplemented, type(...): ...}
+_OF_PYTHON = {cls: name for name, cls in vars(types).items() if isinstance(cls, type)}  # "method", "function", ...
 
 
 def _typevar(pickler: HeapPickler, var: Any) -> Any:
@@ -320,6 +325,13 @@ def running_shell() -> Any:
 
 
 _lru_cache_example = functools.lru_cache(lambda: None)
+
+
+def _stream(pickler: HeapPickler, stream: Any) -> Any:
+    for name in ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"):
+        if getattr(sys, name) is stream:
+            return carried.standard_stream, (name,)
+    return NotImplemented
 
 
 def _lru_cache(pickler: HeapPickler, wrapper: Any) -> Any:
@@ -389,6 +401,8 @@ def _handler_for(kind: type) -> Handler:
         return _array
     if name.startswith("pandas.core.internals.blocks.") or name == "pandas._libs.internals.Block":
         return _block
+    if kind in (type(sys.stdout), type(sys.stderr)) and kind is not io.TextIOWrapper:
+        return _stream
     for base, handler in _FAMILIES:
         if issubclass(kind, base):
             return handler
@@ -435,6 +449,9 @@ _HANDLERS: dict[type, Handler] = {
     type(_lru_cache_example): _lru_cache,
     types.BuiltinFunctionType: _plain,
     pickle.PickleBuffer: _plain,
+    weakref.WeakValueDictionary: _of(carried.reduce_weak_dict),
+    weakref.WeakKeyDictionary: _of(carried.reduce_weak_dict),
+    weakref.WeakSet: _of(carried.reduce_weak_set),
     **{kind: _refused for kind in carried.REFUSALS},
     **{kind: _typevar for kind in definitions.KINDS if kind not in (types.FunctionType, type)},
 }
