@@ -194,6 +194,8 @@ class Pool:
 
     def _reader(self, step: _Step, fd: int, name: str) -> Callable[[int], list[Event]]:
         def read(mask: int) -> list[Event]:
+            if fd not in step.pipes:
+                return []  # closed by what came before it in the same round
             data = os.read(fd, _PIECE)
             if not data:
                 self._selector.unregister(fd)
@@ -218,7 +220,8 @@ class Pool:
                 soon = max(0.0, min(due) - time.monotonic())
                 left = soon if left is None else min(left, soon)
             for key, mask in self._selector.select(left):
-                events += key.data(mask)
+                if self._selector.get_map().get(key.fileobj) is key:  # not forgotten meanwhile
+                    events += key.data(mask)
             self._kill_late()
             if deadline is not None and time.monotonic() >= deadline:
                 break
