@@ -27,6 +27,16 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
+class Nothing:
+    """Shows nothing."""
+
+    def __call__(self, event: RunEvent) -> None:
+        """Nobody wants to know."""
+
+    def close(self) -> None:
+        """There is nothing to take away."""
+
+
 class JsonLines:
     """One JSON object a line for every event."""
 

@@ -118,11 +118,11 @@ class Door:
 
     def known(self) -> list[str]:
         """The steps of this notebook, as far as can be told: those that ran, and those in the saved file."""
-        from nbvertex import actions
+        from nbvertex.actions import reading
         from nbvertex.errors import NbvertexError
 
         try:
-            saved = actions.step_names(self.notebook())
+            saved = reading.step_names(self.notebook())
         except NbvertexError:  # not saved, or not readable now; what ran is known all the same
             saved = []
         return list({**dict.fromkeys(saved), **self.steps})

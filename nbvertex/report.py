@@ -258,6 +258,17 @@ def _identified(cells: list[dict[str, Any]], version: tuple[Any, Any]) -> list[d
     return cells
 
 
+def traceback_of(result: RunResult) -> tuple[str, ...]:
+    """The traceback of the cell that stopped a run, as lines; none where no cell did."""
+    error = result.error
+    step = result.steps.get(error.place.step or "") if error else None
+    cell = step.cells.get(error.place.cell or 0) if error and step else None
+    for output in cell.outputs if cell else ():
+        if output.get("output_type") == "error":
+            return tuple("\n".join(output.get("traceback", ())).splitlines())
+    return ()
+
+
 # --- to disk ------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
@@ -12,7 +13,8 @@ from nbvertex import console, usage
 from nbvertex.errors import Exit, many, nearest, visible
 
 if TYPE_CHECKING:
-    from nbvertex.cutting import Split
+    from nbvertex.actions.running import Ran
+    from nbvertex.live import View
     from nbvertex.pipeline import Pipeline
 
 
@@ -115,13 +117,13 @@ def _parameters_of(ctx: click.Context, param: click.Parameter, begun: str) -> li
 
 
 def _pipeline(ctx: click.Context, what: str) -> list[str]:
-    from nbvertex import actions
+    from nbvertex.actions import reading
     from nbvertex.errors import NbvertexError
 
     session = ctx.ensure_object(Session)
     try:
         path = ctx.params.get("notebook") or (session.notebook() if session.notebook else None)
-        return [one.name for one in getattr(actions.open_notebook(path).pipeline, what)] if path else []
+        return [one.name for one in getattr(reading.open_notebook(path).pipeline, what)] if path else []
     except NbvertexError:  # a notebook with errors completes nothing; `check` tells why
         return []
 
@@ -152,13 +154,13 @@ def verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 @click.argument("notebook", metavar="NB...", nargs=-1, callback=_meant, type=click.Path())
 @split
 @as_json
-def check(notebook: Sequence[str], split: Split | None, as_json: bool) -> int:
+def check(notebook: Sequence[str], split: str | None, as_json: bool) -> int:
     """Every problem of the notebooks goes to stdout; exit 2 where one is an error."""
-    from nbvertex import actions
+    from nbvertex.actions import reading
 
-    found = actions.check(notebook, split=split)
+    found = reading.check(notebook, split=split)
     if as_json:
-        _print_json([actions.checked_json(one) for one in found])
+        _print_json([reading.checked_json(one) for one in found])
     else:
         for one in found:
             _say(line for problem in one.problems for line in console.problem_lines(problem))
@@ -175,11 +177,12 @@ def check(notebook: Sequence[str], split: Split | None, as_json: bool) -> int:
 @click.option("--why", is_flag=True, help="Name the lines that write and read what flows.")
 @split
 @click.pass_obj
-def show(session: Session, notebook: str, form: str | None, why: bool, split: Split | None) -> None:
+def show(session: Session, /, notebook: str, form: str | None, why: bool, split: str | None) -> None:
     """The pipeline goes to stdout."""
-    from nbvertex import actions, picture, pipeline
+    from nbvertex import picture, pipeline
+    from nbvertex.actions import reading
 
-    model = actions.open_notebook(notebook, split=split).pipeline
+    model = reading.open_notebook(notebook, split=split).pipeline
     if form == "json":
         click.echo(pipeline.dump(model), nl=False)
     elif form == "mermaid":
@@ -195,13 +198,98 @@ def show(session: Session, notebook: str, form: str | None, why: bool, split: Sp
 @as_json
 def params(notebook: str, as_json: bool) -> None:
     """The parameters go to stdout, one a line."""
-    from nbvertex import actions, picture
+    from nbvertex import picture
+    from nbvertex.actions import reading
 
-    found = actions.open_notebook(notebook).pipeline.parameters
+    found = reading.open_notebook(notebook).pipeline.parameters
     if as_json:
-        _print_json([actions.parameter_json(parameter) for parameter in found])
+        _print_json([reading.parameter_json(parameter) for parameter in found])
     else:
         _say(picture.columns([(p.name, picture.describe(p), p.description) for p in found]))
+
+
+@verb("run")
+@notebook
+@click.argument("out", metavar="[OUT]", required=False, type=click.Path())
+@click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", shell_complete=_parameters_of,
+              help="Give a parameter a value, read by its type.")  # fmt: skip
+@click.option("-r", "--parameters_raw", "raw", nargs=2, multiple=True, metavar="NAME VALUE",
+              help="Give a parameter a text as it is.")  # fmt: skip
+@click.option("-f", "--parameters_file", "files", multiple=True, metavar="FILE", type=click.Path(),
+              help="Take values from a YAML or JSON file.")  # fmt: skip
+@click.option(
+    "-y", "--parameters_yaml", "texts", multiple=True, metavar="YAML", help="Take values from YAML."
+)
+@click.option("-b", "--parameters_base64", "encoded", multiple=True, metavar="TEXT",
+              help="Take values from YAML in base64.")  # fmt: skip
+@click.option("--step", "only", metavar="STEP", shell_complete=_steps_of,
+              help="Run this step alone, on what an earlier run left.")  # fmt: skip
+@click.option("--from", "start", metavar="STEP", shell_complete=_steps_of,
+              help="Run from this step on, on what an earlier run left.")  # fmt: skip
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many steps compute at the same time.")
+@click.option("--no-cache", is_flag=True, help="Take no results of earlier runs.")
+@click.option("--cwd", metavar="DIR", type=click.Path(), help="The working folder; else the current one.")
+@click.option("-k", "--python", "--kernel", metavar="ENV",
+              help="Run the steps in this interpreter, environment or Jupyter kernel.")  # fmt: skip
+@split
+@click.option("--overwrite", "--force", is_flag=True, help="OUT may be the notebook itself.")
+@click.option("--log-output/--no-log-output", help="Show what the cells print.")
+@click.option("--progress-bar/--no-progress-bar", default=True, help="Show progress on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for every change.")
+@click.pass_obj
+def run(
+    session: Session, /, notebook: str, out: str | None, as_json: bool, split: str | None, **said: Any
+) -> None:
+    """The path of the output notebook goes to stdout, progress to stderr."""
+    from nbvertex.actions import reading, running
+
+    if out == running.STDOUT and as_json:
+        raise click.UsageError("OUT is stdout, where --json prints", click.get_current_context())
+    opened = reading.open_notebook(notebook, split=split)
+    for problem in opened.warnings:
+        click.echo("\n".join(console.problem_lines(problem)), err=True)
+    view = _view(session, as_json=as_json, outputs=said["log_output"], shown=said["progress_bar"])
+    try:
+        given = running.Given(said["parameters"], said["raw"], said["files"], said["texts"], said["encoded"])
+        how = running.How(
+            only=said["only"],
+            start=said["start"],
+            jobs=said["jobs"],
+            cache=not said["no_cache"],
+            cwd=said["cwd"],
+            python=said["python"],
+            overwrite=said["overwrite"],
+        )
+        ran = running.run(opened, out, given=given, how=how, on_event=view)
+    finally:
+        view.close()
+    _tell_run(ran, as_json=as_json)
+
+
+def _view(session: Session, *, as_json: bool, outputs: bool, shown: bool) -> View:
+    from nbvertex import live
+
+    if as_json:
+        return live.JsonLines(sys.stdout)
+    stream = session.progress or sys.stderr
+    if not shown:
+        return live.Nothing()
+    return live.Terminal(stream, outputs=outputs) if stream.isatty() else live.Lines(stream, outputs=outputs)
+
+
+def _tell_run(ran: Ran, *, as_json: bool) -> None:
+    from nbvertex import live, report
+
+    if as_json:
+        live.JsonLines(sys.stdout).say({"event": "notebook", "run": ran.result.run, "path": str(ran.output)})
+    elif ran.output is None:
+        click.echo(report.encode(ran.notebook), nl=False)
+    else:
+        click.echo(str(ran.output))
+    if ran.result.error is not None:
+        for line in report.traceback_of(ran.result):
+            click.echo(line, err=True)
+        raise ran.result.error
 
 
 def _say(lines: Iterator[str] | Sequence[str]) -> None:

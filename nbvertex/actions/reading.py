@@ -1,18 +1,15 @@
-"""The verbs, as functions that every door calls: they return what they found and print nothing."""
+"""Check a notebook, show its steps, list its parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound
 from nbvertex.notebook import Notebook
 from nbvertex.pipeline import Parameter, Pipeline
-
-if TYPE_CHECKING:
-    from nbvertex.cutting import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Opened:
     warnings: tuple[Problem, ...]
 
 
-def check(paths: Iterable[str], *, split: Split | None = None) -> list[Checked]:
+def check(paths: Iterable[str], *, split: str | None = None) -> list[Checked]:
     """Every problem of notebooks; one that cannot be read is a problem of its own.
 
     Args:
@@ -59,7 +56,7 @@ def check(paths: Iterable[str], *, split: Split | None = None) -> list[Checked]:
     return [_check(path, split) for path in paths]
 
 
-def _check(path: str, split: Split | None) -> Checked:
+def _check(path: str, split: str | None) -> Checked:
     try:
         _, pipeline, problems = _read(path, split)
     except ProblemsFound as error:
@@ -70,7 +67,7 @@ def _check(path: str, split: Split | None) -> Checked:
     return Checked(path, pipeline, problems)
 
 
-def open_notebook(path: str, *, split: Split | None = None) -> Opened:
+def open_notebook(path: str, *, split: str | None = None) -> Opened:
     """A notebook and its steps.
 
     Raises:
@@ -96,7 +93,7 @@ def step_names(path: str) -> list[str]:
     return [step for step in dict.fromkeys(steps) if step]
 
 
-def _read(path: str, split: Split | None) -> tuple[Notebook, Pipeline | None, tuple[Problem, ...]]:
+def _read(path: str, split: str | None) -> tuple[Notebook, Pipeline | None, tuple[Problem, ...]]:
     from nbvertex import config, convert, notebook
 
     read = notebook.read(path)

@@ -1,0 +1,247 @@
+"""Run a notebook, and write the output notebook while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nbvertex import __version__, report
+from nbvertex.actions.reading import Opened
+from nbvertex.errors import StoreError, UsageError
+from nbvertex.events import RunEvent, RunResult, RunStarted
+from nbvertex.home import Home, find
+from nbvertex.pipeline import Json, Pipeline
+
+STDOUT = "-"
+AT_LEAST = 2.0  # seconds between two partial notebooks
+SHARE = 0.05  # of the time goes into partial notebooks at most
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Values for parameters as the user gave them.
+
+    Args:
+        typed: NAME VALUE pairs, read by the type that the notebook declares (``-p``).
+        raw: NAME VALUE pairs whose values are texts (``-r``).
+        files, texts, encoded: YAML in files, as texts, and in base64.
+    """
+
+    typed: tuple[tuple[str, str], ...] = ()
+    raw: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a notebook is run.
+
+    Args:
+        only: this step alone, on what an earlier run left.
+        start: from this step on, on what an earlier run left.
+        jobs: how many steps compute at the same time; None: what the settings say, else one a processor.
+        cache: take results of earlier runs.
+        cwd: the working folder; None: the current one.
+        python: an interpreter, an environment's folder or a Jupyter kernel; None: this Python.
+        overwrite: OUT may be the notebook itself.
+    """
+
+    only: str | None = None
+    start: str | None = None
+    jobs: int | None = None
+    cache: bool = True
+    cwd: str | None = None
+    python: str | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a run did.
+
+    Args:
+        result: what every cell did, and the error to tell of a run that did not end well.
+        output: where the output notebook is; None where it is for stdout.
+        notebook: the output notebook.
+    """
+
+    result: RunResult
+    output: Path | None
+    notebook: Mapping[str, Any]
+
+
+def run(
+    opened: Opened,
+    out: str | None = None,
+    *,
+    given: Given | None = None,
+    how: How | None = None,
+    on_event: Callable[[RunEvent], None] = lambda event: None,
+) -> Ran:
+    """Run a notebook as isolated steps.
+
+    Args:
+        opened: the notebook.
+        out: where the output notebook goes; ``-``: nowhere, the caller prints it; None: into the run's folder.
+        given: values for parameters.
+        how: the rest of what may be said.
+        on_event: hears what happens while it happens.
+
+    Raises:
+        ParameterError, UsageError: before anything runs.
+        StoreError: what is kept cannot be written.
+    """
+    from nbvertex import config, runner
+    from nbvertex.interpreters import resolve_python
+
+    how = how or How()
+    path = Path(opened.notebook.path)
+    values = resolve(opened.pipeline, given or Given())
+    place = _place(out, path, overwrite=how.overwrite)
+    cwd = _folder(how.cwd)
+    settings = config.load(path)
+    home = find(path)
+    copy = Copy(opened.notebook.raw(), opened.pipeline, values, home, place, to_stdout=out == STDOUT)
+
+    def tell(event: RunEvent) -> None:
+        copy(event)
+        on_event(event)
+
+    result = runner.run(
+        opened.pipeline,
+        home=home,
+        notebook=path,
+        parameters=values,
+        cwd=cwd,
+        jobs=how.jobs or settings.jobs,
+        python=resolve_python(how.python) if how.python else None,
+        on_event=tell,
+    )
+    return copy.finish(result)
+
+
+def resolve(pipeline: Pipeline, given: Given) -> dict[str, Json]:
+    """The values given, typed and checked.
+
+    Raises:
+        ParameterError: a name is unknown or a value does not fit.
+    """
+    from nbvertex import parameters
+
+    raw = [(name, text, False) for name, text in given.typed] + [
+        (name, text, True) for name, text in given.raw
+    ]
+    texts = [*(_decoded(text) for text in given.encoded), *given.texts]
+    return parameters.resolve(pipeline.parameters, raw, given.files, texts)
+
+
+def _decoded(text: str) -> str:
+    import base64
+
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError as error:
+        raise UsageError(f"-b takes YAML in base64: {error}") from error
+
+
+def _place(out: str | None, notebook: Path, *, overwrite: bool) -> Path | None:
+    if out is None or out == STDOUT:
+        return None
+    report.check_place(Path(out), notebook, overwrite=overwrite)
+    return Path(out)
+
+
+def _folder(cwd: str | None) -> Path | None:
+    if cwd is not None and not Path(cwd).is_dir():
+        raise UsageError(f"--cwd: there is no folder {cwd}", hint=f"mkdir -p {cwd}")
+    return Path(cwd) if cwd is not None else None
+
+
+class Copy:
+    """The output notebook of a run that goes on: written now and then, and when the run has ended.
+
+    Args:
+        raw: the notebook in nbformat 4; its old outputs are let go.
+        pipeline: its steps.
+        values: the parameters that were given.
+        home: where a run's folder is.
+        out: where it goes; None: into the run's folder.
+        to_stdout: nowhere.
+    """
+
+    def __init__(
+        self,
+        raw: dict[str, Any],
+        pipeline: Pipeline,
+        values: Mapping[str, Json],
+        home: Home,
+        out: Path | None,
+        *,
+        to_stdout: bool,
+    ) -> None:
+        for cell in raw["cells"]:
+            cell.pop("outputs", None)
+        self._raw, self._pipeline = raw, pipeline
+        self._home, self._out, self._to_stdout = home, out, to_stdout
+        self._follower = report.Follower(values)
+        self._due = time.monotonic() + AT_LEAST
+
+    def __call__(self, event: RunEvent) -> None:
+        self._follower(event)
+        if isinstance(event, RunStarted) and self._out is None and not self._to_stdout:
+            self._out = self._home.runs / event.run / f"{self._pipeline.name}.ipynb"
+        elif self._out is not None and time.monotonic() >= self._due:
+            self._write_so_far(self._out)
+
+    def _write_so_far(self, out: Path) -> None:
+        began = time.monotonic()
+        try:
+            self._write(out, self._compose(self._follower.result()))
+        except StoreError:
+            pass  # the last one will say so, and the run must not stop for it
+        self._due = time.monotonic() + max(AT_LEAST, (time.monotonic() - began) / SHARE)
+
+    def finish(self, result: RunResult) -> Ran:
+        """Write the notebook of the whole run.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        seen = self._follower.result().steps
+        steps = {
+            name: step
+            if step.cells or name not in seen
+            else replace(seen[name], state=step.state, why=step.why)
+            for name, step in result.steps.items()
+        }
+        notebook = self._compose(replace(result, steps=steps))
+        if self._out is not None:
+            self._write(self._out, notebook)
+            self._remember(result.run, self._out)
+        return Ran(result, self._out, notebook)
+
+    def _compose(self, result: RunResult) -> dict[str, Any]:
+        return report.compose(self._raw, self._pipeline, result, __version__)
+
+    def _write(self, out: Path, notebook: Mapping[str, Any]) -> None:
+        from nbvertex.home import writing
+
+        if out.is_relative_to(self._home.runs):
+            with writing(out.parent):
+                out.parent.mkdir(parents=True, exist_ok=True)
+        report.write(out, notebook)
+
+    def _remember(self, run: str, out: Path) -> None:
+        from nbvertex.database import Database
+        from nbvertex.lineage import Lineage
+
+        database = Database(self._home.database)
+        try:
+            Lineage(database).describe(run, output=str(out.absolute()))
+        finally:
+            database.close()
