@@ -9,11 +9,12 @@ import io
 import json
 import os
 import re
+import types
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import arrays, carried, container, definitions, outside, pickler
+from . import arrays, carried, container, definitions, outside, pickler, session
 
 ATOMS = frozenset({type(None), bool, int, str, bytes, float, complex})
 HISTORY = ("In", "Out", "_", "__", "___", "_ih", "_oh", "_dh", "_i", "_ii", "_iii", "__annotations__")
@@ -100,6 +101,8 @@ class Heap:
             if not name.startswith("@"):
                 self.shell.user_ns[name] = self.entry(entry)
         rest = {n: self.entry(e) for n, e in ambient.items() if n not in outside.FIRST}
+        bound = [v.__name__ for v in self.objects.values() if isinstance(v, types.ModuleType)]
+        self.outside.modules.import_again(rest.get("@imports", []), self.inputs.get("imports", []), bound)
         self._take_baseline()
         self.outside.apply(outside.AFTER, rest)
         if "@history" in rest:
@@ -141,6 +144,7 @@ class Heap:
         """
         self._refused: list[Refusal] = []
         self._units: dict[str, Unit] = {}  # entry -> the unit that it is in
+        self._ids = {id(obj): entry for entry, obj in self.objects.items()}
         namespace = self.shell.user_ns
         wanted = self._wanted(live)
         names: dict[str, str | None] = {}
@@ -168,6 +172,9 @@ class Heap:
         message, blobs = self._write(self._merge(), scratch)
         for name in self._forgotten(namespace, names):
             names[name] = None
+        if not self.inputs.get("last"):
+            for what, which, hint in session.lives_on(self.outside.session.threads):
+                self._refused.append(Refusal(which, what, f"{what} cannot go on in the next step's process", hint))
         message["names"] = names
         message["refused"] = [vars(r) for r in self._refused]
         return message, blobs
@@ -205,21 +212,21 @@ class Heap:
         came = self.names.get(name)
         if came is not None and self.objects.get(came, _NOTHING) is obj:
             return came
-        if type(obj) not in ATOMS:
-            for entry, other in self.objects.items():
-                if other is obj:
-                    return entry
-        entry = self._new_entry(name)
-        self.objects[entry] = obj
+        entry = self._ids.get(id(obj)) if type(obj) not in ATOMS else None
+        if entry is None:
+            entry = self._new_entry(name)
+            self._hold(entry, obj)
         return entry
+
+    def _hold(self, entry: str, obj: Any) -> None:
+        self.objects[entry] = obj
+        self._ids[id(obj)] = entry
 
     def _name_definitions(self, namespace: dict[str, Any]) -> None:
         """Functions and classes that are bound to a name are entries, whoever refers to them."""
-        known = {id(obj) for obj in self.objects.values()}
         for name, obj in namespace.items():
-            if isinstance(obj, _DEFINED) and id(obj) not in known and is_definition(obj):
-                self.objects[self._new_entry(name)] = obj
-                known.add(id(obj))
+            if isinstance(obj, _DEFINED) and id(obj) not in self._ids and is_definition(obj):
+                self._hold(self._new_entry(name), obj)
         self._definitions = self._own_definitions()
 
     def _add(self, entry: str, name: str) -> Iterable[str]:
@@ -406,6 +413,14 @@ def load(shell: Any, inputs: dict[str, Any], blobs: list[bytes]) -> Heap:
     heap = Heap(shell, inputs, blobs)
     heap.load()
     return heap
+
+
+def warm_up(shell: Any) -> None:
+    """Do once in the warm process, after its imports, what would else be done anew in every step."""
+    outside.note_builtins()
+    heap = load(shell, {"step": "", "names": {}, "artifacts": []}, [])
+    heap.cell_ran(0, 0, "%", "")
+    heap.save([], "")
 
 
 def _read(opened: container.Opened) -> list[Any]:

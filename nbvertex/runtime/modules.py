@@ -57,11 +57,17 @@ class Modules:
                 self.attributes[name] = value
                 _set_attribute(name.removeprefix("@on:"), value)
 
-    def import_again(self, wanted: list[str]) -> None:
-        """Modules that cells of this step import once more: silently, since Run All has them already."""
-        roots = {name.partition(".")[0] for name in wanted}
+    def import_again(self, imported: list[str], wanted: list[str], bound: list[str]) -> None:
+        """Import silently what Run All would have by now.
+
+        Args:
+            imported: modules that cells of earlier steps imported.
+            wanted: modules that the step's own cells import once more.
+            bound: modules that its names hold; their submodules that were imported come with them.
+        """
+        roots = {name.partition(".")[0] for name in [*wanted, *bound]}
         with quiet():
-            for name in self.imported:
+            for name in imported:
                 if name in wanted or ("." in name and name.partition(".")[0] in roots):
                     with contextlib.suppress(Exception):  # the cell itself will say what is wrong with it
                         __import__(name)
