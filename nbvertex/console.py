@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import click
 
 from nbvertex.errors import Exit, NbvertexError, Problem, ProblemsFound, visible
 
+COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 UNEXPECTED = 70  # a fault of nbvertex itself (EX_SOFTWARE)
 
 
@@ -92,4 +94,10 @@ def _lines(kind: str, message: str, hint: str | None) -> Iterator[str]:
 
 def _sentence(message: str) -> str:
     """Click's message in our manner: no capital at the start, no full stop at the end."""
-    return (message[:1].lower() + message[1:]).rstrip(".")
+    start = message[:1] if message[1:2].isupper() else message[:1].lower()
+    return start + message[1:].rstrip(".")
+
+
+def coloured(line: str) -> str:
+    """A line of a traceback: its colours stay (a stream that is no terminal drops them), all else is visible."""
+    return "".join(part if COLOUR.fullmatch(part) else visible(part) for part in COLOUR.split(line))

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import secrets
+import shlex
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from nbvertex.events import (
     RunState,
     StepChanged,
     StepResult,
+    StepState,
 )
 from nbvertex.outputs import Outputs
 from nbvertex.pipeline import Pipeline
@@ -76,7 +78,7 @@ class Follower:
                 self._cell(event.step, event.position, state=event.state, ended=event.at, count=event.count)
 
     def result(self) -> RunResult:
-        """What the run has done so far."""
+        """What the run has done so far; when it has ended, what was still running has failed."""
         return RunResult(
             run=self._run,
             state=self._state,
@@ -84,9 +86,22 @@ class Follower:
             ended=self._ended or self._started,
             parameters=self._parameters,
             steps={
-                name: replace(step, cells=self._cells.get(name, {})) for name, step in self._steps.items()
+                name: replace(step, state=self._final(step.state), cells=self._seen(name))
+                for name, step in self._steps.items()
             },
         )
+
+    def _final(self, state: StepState) -> StepState:
+        return "failed" if state == "running" and self._state != "running" else state
+
+    def _seen(self, step: str) -> dict[int, CellResult]:
+        seen = {}
+        for position, cell in self._cells.get(step, {}).items():
+            shown = self._outputs.get((step, position))
+            seen[position] = replace(
+                cell, state=self._final(cell.state), outputs=shown.final() if shown else ()
+            )
+        return seen
 
     def _changed(self, event: StepChanged) -> None:
         step = replace(self._steps[event.step], state=event.state, attempt=event.attempt, source=event.source)
@@ -323,7 +338,7 @@ def check_place(out: Path, notebook: Path, *, overwrite: bool) -> None:
             hint="give the output another name, or say --overwrite",
         )
     if not out.parent.is_dir():
-        raise UsageError(f"there is no folder {out.parent}", hint=f"mkdir -p {out.parent}")
+        raise UsageError(f"there is no folder {out.parent}", hint=f"mkdir -p {shlex.quote(str(out.parent))}")
     try:
         if _special(out):
             return

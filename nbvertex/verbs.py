@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from nbvertex import console, usage
-from nbvertex.errors import Exit, many, nearest, visible
+from nbvertex.errors import Exit, UsageError, many, nearest, visible
 
 if TYPE_CHECKING:
     from nbvertex.actions.running import Ran
+    from nbvertex.events import RunResult
     from nbvertex.live import View
     from nbvertex.pipeline import Pipeline
 
@@ -41,7 +43,15 @@ def call(words: Sequence[str], session: Session, name: str = "nbvertex") -> int 
     Returns:
         an exit code, or None where all is well; whatever goes wrong is raised.
     """
-    code: int | None = commands.main(list(words), prog_name=name, standalone_mode=False, obj=session)
+    try:
+        code: int | None = commands.main(list(words), prog_name=name, standalone_mode=False, obj=session)
+    except click.NoSuchOption as error:
+        files = [word for word in words if word.startswith("-") and os.path.exists(word)]
+        if not files:
+            raise
+        raise UsageError(
+            console.explained(error)[0], hint=f"if {files[0]} is a file, call it ./{files[0]}"
+        ) from None
     return code
 
 
@@ -246,8 +256,7 @@ def run(
     if out == running.STDOUT and as_json:
         raise click.UsageError("OUT is stdout, where --json prints", click.get_current_context())
     opened = reading.open_notebook(notebook, split=split)
-    for problem in opened.warnings:
-        click.echo("\n".join(console.problem_lines(problem)), err=True)
+    _say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
     view = _view(session, as_json=as_json, outputs=said["log_output"], shown=said["progress_bar"])
     try:
         given = running.Given(said["parameters"], said["raw"], said["files"], said["texts"], said["encoded"])
@@ -280,21 +289,35 @@ def _view(session: Session, *, as_json: bool, outputs: bool, shown: bool) -> Vie
 def _tell_run(ran: Ran, *, as_json: bool) -> None:
     from nbvertex import live, report
 
+    result = ran.result
     if as_json:
-        live.JsonLines(sys.stdout).say({"event": "notebook", "run": ran.result.run, "path": str(ran.output)})
-    elif ran.output is None:
-        click.echo(report.encode(ran.notebook), nl=False)
-    else:
+        path = str(ran.output) if ran.output else None
+        live.JsonLines(sys.stdout).say({"event": "notebook", "run": result.run, "path": path})
+    elif ran.output is not None:
         click.echo(str(ran.output))
-    if ran.result.error is not None:
-        for line in report.traceback_of(ran.result):
-            click.echo(line, err=True)
-        raise ran.result.error
+    elif ran.unwritten is None:
+        click.echo(report.encode(ran.notebook), nl=False)
+    if result.error is not None:
+        for line in report.traceback_of(result):
+            click.echo(console.coloured(line), err=True, color=False if os.environ.get("NO_COLOR") else None)
+        _say(_left(result), err=True)
+        if ran.unwritten is not None:
+            _say(console.told(ran.unwritten), err=True)
+        raise result.error
+    if ran.unwritten is not None:
+        raise ran.unwritten
 
 
-def _say(lines: Iterator[str] | Sequence[str]) -> None:
+def _left(result: RunResult) -> Iterator[str]:
+    """Which steps were not run."""
+    names = [name for name, step in result.steps.items() if step.state in ("queued", "skipped")]
+    if names:
+        yield f"not run: {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}"
+
+
+def _say(lines: Iterable[str], *, err: bool = False) -> None:
     for line in lines:
-        click.echo(visible(line))
+        click.echo(visible(line), err=err)
 
 
 def _print_json(value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -68,11 +69,13 @@ class Ran:
         result: what every cell did, and the error to tell of a run that did not end well.
         output: where the output notebook is; None where it is for stdout.
         notebook: the output notebook.
+        unwritten: why it could not be written.
     """
 
     result: RunResult
     output: Path | None
     notebook: Mapping[str, Any]
+    unwritten: StoreError | None = None
 
 
 def run(
@@ -158,7 +161,7 @@ def _place(out: str | None, notebook: Path, *, overwrite: bool) -> Path | None:
 
 def _folder(cwd: str | None) -> Path | None:
     if cwd is not None and not Path(cwd).is_dir():
-        raise UsageError(f"--cwd: there is no folder {cwd}", hint=f"mkdir -p {cwd}")
+        raise UsageError(f"--cwd: there is no folder {cwd}", hint=f"mkdir -p {shlex.quote(cwd)}")
     return Path(cwd) if cwd is not None else None
 
 
@@ -207,11 +210,7 @@ class Copy:
         self._due = time.monotonic() + max(AT_LEAST, (time.monotonic() - began) / SHARE)
 
     def finish(self, result: RunResult) -> Ran:
-        """Write the notebook of the whole run.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
+        """Write the notebook of the whole run."""
         seen = self._follower.result().steps
         steps = {
             name: step
@@ -219,10 +218,15 @@ class Copy:
             else replace(seen[name], state=step.state, why=step.why)
             for name, step in result.steps.items()
         }
-        notebook = self._compose(replace(result, steps=steps))
-        if self._out is not None:
+        result = replace(result, steps=steps)
+        notebook = self._compose(result)
+        if self._out is None:
+            return Ran(result, None, notebook)
+        try:
             self._write(self._out, notebook)
-            self._remember(result.run, self._out)
+        except StoreError as error:
+            return Ran(result, None, notebook, unwritten=error)
+        self._remember(result.run, self._out)
         return Ran(result, self._out, notebook)
 
     def _compose(self, result: RunResult) -> dict[str, Any]:
