@@ -221,6 +221,8 @@ def _parse(name: str, text: str) -> _File:
         return msgspec.convert(_json(name, text), type=_File)
     except msgspec.ValidationError as error:
         raise _error(name, f"this is JSON but not a notebook: {_lower(str(error))}") from None
+    except UnicodeEncodeError:
+        raise _error(name, "this is JSON but not a notebook: a key holds half of a character") from None
 
 
 def _lower(message: str) -> str:

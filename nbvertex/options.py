@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import msgspec
-
 from nbvertex.errors import nearest
 from nbvertex.pipeline import Options, Resources
 
@@ -257,7 +255,7 @@ def build(layers: Iterable[Given]) -> tuple[Options, Resources]:
                 fields[option.field] = tuple(dict.fromkeys((*fields.get(option.field, ()), *value)))  # type: ignore[misc]
             else:
                 fields[option.field] = value
-    mine = {field.name for field in msgspec.structs.fields(Options)}
+    mine = Options.__struct_fields__
     return (
         Options(**{name: value for name, value in fields.items() if name in mine}),
         Resources(**{name: value for name, value in fields.items() if name not in mine}),
