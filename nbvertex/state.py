@@ -50,6 +50,13 @@ class Change(Record, frozen=True, kw_only=True):
     held: tuple[Held, ...] = ()
 
 
+class FileSeen(Record, frozen=True, kw_only=True):
+    """A file as a step met it; ``digest`` is empty where there was none."""
+
+    path: str
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What a step reads: the names it asks for, and everything needed to have them.
@@ -107,7 +114,8 @@ class State:
         """What a step loads that reads some names.
 
         Args:
-            wanted: the names; None for all. The state outside the names always comes too.
+            wanted: the names; None for all. The state outside the names always comes too, and so does
+                every name of an object that comes: what the step does to it is seen by all its names.
 
         Raises:
             StoreError: the record of the run does not hold what a name is bound to.
@@ -133,7 +141,9 @@ class State:
             more = [name for name in held.free if name not in asked]
             asked.update(more)
             queue.extend(reversed(more))
-        return Inputs(names, tuple(found.values()))
+        arrived = {entry for held in found.values() for entry in held.entries}
+        also = {n: e for n, e in self.names.items() if e in arrived and n not in names}
+        return Inputs({**names, **also}, tuple(found.values()))
 
     def _home(self, entry: str) -> Held:
         try:
