@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.write(AT_ONCE[words[0]]())
         return
     from nbvertex import console, verbs
+    from nbvertex.commandline import Session
 
-    session = verbs.Session()
+    session = Session()
     sys.exit(console.guarded(lambda: verbs.call(words, session), lambda: session.debug))

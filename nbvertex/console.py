@@ -29,6 +29,8 @@ def guarded(command: Callable[[], int | None], debugging: Callable[[], bool]) ->
         return code
     except BrokenPipeError:
         return _reader_gone()
+    except SystemExit:  # shell completion ends so
+        raise
     except BaseException as error:  # the border: whatever comes out is told here, and nowhere else
         if debugging():
             traceback.print_exc()

@@ -138,8 +138,9 @@ class Door:
         from IPython.core.error import UsageError
 
         from nbvertex import console, verbs
+        from nbvertex.commandline import Session
 
-        session = verbs.Session(notebook=self.notebook, draw=_draw, progress=sys.stdout)
+        session = Session(notebook=self.notebook, draw=_draw, progress=sys.stdout)
         try:
             code = verbs.call(_words(line), session, "%nbvertex")
         except Exception as error:
@@ -202,9 +203,10 @@ class Door:
         from click.shell_completion import ShellComplete
 
         from nbvertex import verbs
+        from nbvertex.commandline import Session
 
         *before, typed = re.split(r"\s+", text)
-        session = verbs.Session(notebook=self.notebook)
+        session = Session(notebook=self.notebook)
         shell = ShellComplete(verbs.commands, {"obj": session}, "%nbvertex", "")
         found = shell.get_completions(before, typed)
         return [item.value for item in found if item.type == "plain"]

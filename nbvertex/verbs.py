@@ -1,40 +1,17 @@
-"""The commands with their options: what the user typed goes to `actions`, what comes back is printed."""
+"""The commands: what the user typed goes to `actions`, what comes back is printed."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
-from nbvertex import console, usage
-from nbvertex.errors import Exit, UsageError, many, nearest, visible
-
-if TYPE_CHECKING:
-    from nbvertex.actions.running import Ran
-    from nbvertex.events import RunResult
-    from nbvertex.live import View
-    from nbvertex.pipeline import Pipeline
-
-
-@dataclass
-class Session:
-    """What holds for one call.
-
-    Args:
-        debug: show the traceback of an error.
-        notebook: gives the notebook that is meant where none is named (within Jupyter).
-        draw: shows a pipeline and its text as a picture (within Jupyter).
-        progress: where the progress of a run goes; None: stderr.
-    """
-
-    debug: bool = False
-    notebook: Callable[[], str] | None = None
-    draw: Callable[[Pipeline, str], None] | None = None
-    progress: TextIO | None = None
+from nbvertex import console, usage, verbs_run
+from nbvertex.commandline import Session, Verbs, as_json, meant, notebook, print_json, say, split
+from nbvertex.errors import Exit, UsageError, many
 
 
 def call(words: Sequence[str], session: Session, name: str = "nbvertex") -> int | None:
@@ -55,43 +32,6 @@ def call(words: Sequence[str], session: Session, name: str = "nbvertex") -> int 
     return code
 
 
-class Verb(click.Command):
-    """A command that takes ``--debug`` like all others."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        debug = click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug, is_eager=True,
-                             help="Show the traceback of an error.")  # fmt: skip
-        self.params.append(debug)
-
-
-class Verbs(click.Group):
-    """Commands in the order of their definition; without one the help, with a wrong one the nearest."""
-
-    command_class = Verb
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"no_args_is_help": False, "invoke_without_command": True, **kwargs})
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        if not (ctx._protected_args or ctx.args):
-            click.echo(ctx.get_help(), err=True)
-            ctx.exit(Exit.REFUSED)
-        return super().invoke(ctx)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            near = nearest(args[0], self.commands)
-            meant = f"did you mean {near}?" if near else f"there are {', '.join(self.commands)}"
-            raise click.UsageError(f"there is no command {args[0]!r}; {meant}", ctx)
-        return super().resolve_command(ctx, args)
-
-
 class Root(Verbs):
     """The whole command line."""
 
@@ -99,54 +39,6 @@ class Root(Verbs):
 
     def get_help(self, ctx: click.Context) -> str:
         return usage.text().rstrip("\n")
-
-
-def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        ctx.ensure_object(Session).debug = True
-
-
-def _meant(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """The notebooks named, or the one that this call is made in."""
-    session = ctx.ensure_object(Session)
-    if value or ctx.resilient_parsing:
-        return value
-    if session.notebook is None:
-        raise click.MissingParameter(ctx=ctx, param=param, param_hint="NB", param_type="argument")
-    found = session.notebook()
-    return (found,) if param.nargs == -1 else found
-
-
-def _steps_of(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
-    """Completion: the steps of the notebook named before."""
-    return [step for step in _pipeline(ctx, "steps") if step.startswith(begun)]
-
-
-def _parameters_of(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
-    return [name for name in _pipeline(ctx, "parameters") if name.startswith(begun)]
-
-
-def _pipeline(ctx: click.Context, what: str) -> list[str]:
-    from nbvertex.actions import reading
-    from nbvertex.errors import NbvertexError
-
-    session = ctx.ensure_object(Session)
-    try:
-        path = ctx.params.get("notebook") or (session.notebook() if session.notebook else None)
-        return [one.name for one in getattr(reading.open_notebook(path).pipeline, what)] if path else []
-    except NbvertexError:  # a notebook with errors completes nothing; `check` tells why
-        return []
-
-
-notebook = click.argument(
-    "notebook", metavar="NB", required=False, callback=_meant, is_eager=True, type=click.Path()
-)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-split = click.option(
-    "--split",
-    type=click.Choice(["headings", "cells"]),
-    help="Cut a notebook without marks at its headings or cells.",
-)
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -161,7 +53,7 @@ def verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 @verb("check")
-@click.argument("notebook", metavar="NB...", nargs=-1, callback=_meant, type=click.Path())
+@click.argument("notebook", metavar="NB...", nargs=-1, callback=meant, type=click.Path())
 @split
 @as_json
 def check(notebook: Sequence[str], split: str | None, as_json: bool) -> int:
@@ -170,12 +62,12 @@ def check(notebook: Sequence[str], split: str | None, as_json: bool) -> int:
 
     found = reading.check(notebook, split=split)
     if as_json:
-        _print_json([reading.checked_json(one) for one in found])
+        print_json([reading.checked_json(one) for one in found])
     else:
         for one in found:
-            _say(line for problem in one.problems for line in console.problem_lines(problem))
+            say(line for problem in one.problems for line in console.problem_lines(problem))
             if not one.errors and one.pipeline is not None:
-                _say([f"{one.notebook}: {many(len(one.pipeline.steps), 'step')}, no errors"])
+                say([f"{one.notebook}: {many(len(one.pipeline.steps), 'step')}, no errors"])
     return Exit.REFUSED if any(one.errors for one in found) else Exit.OK
 
 
@@ -213,114 +105,41 @@ def params(notebook: str, as_json: bool) -> None:
 
     found = reading.open_notebook(notebook).pipeline.parameters
     if as_json:
-        _print_json([reading.parameter_json(parameter) for parameter in found])
+        print_json([reading.parameter_json(parameter) for parameter in found])
     else:
-        _say(picture.columns([(p.name, picture.describe(p), p.description) for p in found]))
+        say(picture.columns([(p.name, picture.describe(p), p.description) for p in found]))
 
 
-@verb("run")
-@notebook
-@click.argument("out", metavar="[OUT]", required=False, type=click.Path())
-@click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", shell_complete=_parameters_of,
-              help="Give a parameter a value, read by its type.")  # fmt: skip
-@click.option("-r", "--parameters_raw", "raw", nargs=2, multiple=True, metavar="NAME VALUE",
-              help="Give a parameter a text as it is.")  # fmt: skip
-@click.option("-f", "--parameters_file", "files", multiple=True, metavar="FILE", type=click.Path(),
-              help="Take values from a YAML or JSON file.")  # fmt: skip
-@click.option(
-    "-y", "--parameters_yaml", "texts", multiple=True, metavar="YAML", help="Take values from YAML."
-)
-@click.option("-b", "--parameters_base64", "encoded", multiple=True, metavar="TEXT",
-              help="Take values from YAML in base64.")  # fmt: skip
-@click.option("--step", "only", metavar="STEP", shell_complete=_steps_of,
-              help="Run this step alone, on what an earlier run left.")  # fmt: skip
-@click.option("--from", "start", metavar="STEP", shell_complete=_steps_of,
-              help="Run from this step on, on what an earlier run left.")  # fmt: skip
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many steps compute at the same time.")
-@click.option("--no-cache", is_flag=True, help="Take no results of earlier runs.")
-@click.option("--cwd", metavar="DIR", type=click.Path(), help="The working folder; else the current one.")
-@click.option("-k", "--python", "--kernel", metavar="ENV",
-              help="Run the steps in this interpreter, environment or Jupyter kernel.")  # fmt: skip
-@split
-@click.option("--overwrite", "--force", is_flag=True, help="OUT may be the notebook itself.")
-@click.option("--log-output/--no-log-output", help="Show what the cells print.")
-@click.option("--progress-bar/--no-progress-bar", default=True, help="Show progress on stderr.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for every change.")
+commands.add_command(verbs_run.run)
+commands.add_command(verbs_run.runs)
+
+
+@verb("doctor")
+@as_json
 @click.pass_obj
-def run(
-    session: Session, /, notebook: str, out: str | None, as_json: bool, split: str | None, **said: Any
-) -> None:
-    """The path of the output notebook goes to stdout, progress to stderr."""
-    from nbvertex.actions import reading, running
+def doctor(session: Session, as_json: bool) -> int:
+    """Exit 1 where something is wrong that runs here depend on."""
+    from nbvertex import doctor
+    from nbvertex.actions.runs import home_of
+    from nbvertex.picture import columns
 
-    if out == running.STDOUT and as_json:
-        raise click.UsageError("OUT is stdout, where --json prints", click.get_current_context())
-    opened = reading.open_notebook(notebook, split=split)
-    _say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
-    view = _view(session, as_json=as_json, outputs=said["log_output"], shown=said["progress_bar"])
-    try:
-        given = running.Given(said["parameters"], said["raw"], said["files"], said["texts"], said["encoded"])
-        how = running.How(
-            only=said["only"],
-            start=said["start"],
-            jobs=said["jobs"],
-            cache=not said["no_cache"],
-            cwd=said["cwd"],
-            python=said["python"],
-            overwrite=said["overwrite"],
-        )
-        ran = running.run(opened, out, given=given, how=how, on_event=view)
-    finally:
-        view.close()
-    _tell_run(ran, as_json=as_json)
-
-
-def _view(session: Session, *, as_json: bool, outputs: bool, shown: bool) -> View:
-    from nbvertex import live
-
+    found = doctor.examine(home_of(None))
     if as_json:
-        return live.JsonLines(sys.stdout)
-    stream = session.progress or sys.stderr
-    if not shown:
-        return live.Nothing()
-    return live.Terminal(stream, outputs=outputs) if stream.isatty() else live.Lines(stream, outputs=outputs)
+        print_json([dataclasses.asdict(finding) for finding in found])
+    else:
+        rows = [
+            (finding.state, finding.name, finding.found, finding.mend or finding.use) for finding in found
+        ]
+        say(columns(rows))
+    return Exit.FAILED if any(finding.state == "wrong" for finding in found) else Exit.OK
 
 
-def _tell_run(ran: Ran, *, as_json: bool) -> None:
-    from nbvertex import live, report
+@verb("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """For bash: eval "$(nbvertex completion bash)"."""
+    from click.shell_completion import get_completion_class
 
-    result = ran.result
-    if as_json:
-        path = str(ran.output) if ran.output else None
-        live.JsonLines(sys.stdout).say({"event": "notebook", "run": result.run, "path": path})
-    elif ran.output is not None:
-        click.echo(str(ran.output))
-    elif ran.unwritten is None:
-        click.echo(report.encode(ran.notebook), nl=False)
-    if result.error is not None:
-        for line in report.traceback_of(result):
-            click.echo(console.coloured(line), err=True, color=False if os.environ.get("NO_COLOR") else None)
-        _say(_left(result), err=True)
-        if ran.unwritten is not None:
-            _say(console.told(ran.unwritten), err=True)
-        raise result.error
-    if ran.unwritten is not None:
-        raise ran.unwritten
-
-
-def _left(result: RunResult) -> Iterator[str]:
-    """Which steps were not run."""
-    names = [name for name, step in result.steps.items() if step.state in ("queued", "skipped")]
-    if names:
-        yield f"not run: {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}"
-
-
-def _say(lines: Iterable[str], *, err: bool = False) -> None:
-    for line in lines:
-        click.echo(visible(line), err=err)
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(commands, {}, "nbvertex", "_NBVERTEX_COMPLETE").source())

@@ -1,0 +1,174 @@
+"""What was run: the list of runs, one of them, and what its cells printed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nbvertex.errors import UsageError
+from nbvertex.home import Home, find
+from nbvertex.ledger import lock_of
+from nbvertex.lineage import DIED, CellRow, Lineage, Run, StepRow
+from nbvertex.locks import is_held
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a step.
+
+    Args:
+        row: what was recorded.
+        source: the run that a cached result is from.
+        cells: what its cells did, where that was asked for.
+    """
+
+    row: StepRow
+    source: str | None = None
+    cells: tuple[CellRow, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        return (
+            None if self.row.started is None or self.row.ended is None else self.row.ended - self.row.started
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A run and its steps.
+
+    Args:
+        run: what was recorded; a run whose process is gone without a word has the state ``died``.
+        attempts: of all steps, in notebook order.
+    """
+
+    run: Run
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many steps are in which state, by their last attempts."""
+        last = {attempt.row.name: attempt.row.state for attempt in self.attempts}
+        return Counter(last.values())
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.run.ended is None else self.run.ended - self.run.started
+
+
+def home_of(notebook: str | None) -> Home:
+    """Where the runs of a notebook are kept; without one, those of the current folder."""
+    return find(Path(notebook) if notebook else Path("notebook.ipynb"))
+
+
+@contextlib.contextmanager
+def opened(home: Home) -> Iterator[Lineage]:
+    """The record of the runs of a home.
+
+    Raises:
+        UsageError: nothing has been run there.
+        StoreError: it cannot be read.
+    """
+    from nbvertex.database import Database
+
+    if not home.database.exists():
+        raise UsageError(f"nothing has been run here: there is no {home.database}", hint="nbvertex run NB")
+    database = Database(home.database)
+    try:
+        yield Lineage(database)
+    finally:
+        database.close()
+
+
+def listed(home: Home, *, notebook: str | None = None, limit: int = -1) -> list[Told]:
+    """The runs, newest first; none where nothing has been run.
+
+    Args:
+        home: where they are kept.
+        notebook: only those of this file.
+        limit: at most so many; negative: all.
+    """
+    if not home.database.exists():
+        return []
+    path = str(Path(notebook).absolute()) if notebook else None
+    with opened(home) as lineage:
+        return [_told(home, lineage, run) for run in lineage.runs(notebook=path, limit=limit)]
+
+
+def shown(home: Home, ident: str) -> Told:
+    """One run.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    with opened(home) as lineage:
+        return _told(home, lineage, lineage.run(ident))
+
+
+def logs(home: Home, ident: str, *, step: str | None = None, attempt: int | None = None) -> list[Attempt]:
+    """What the cells of a run did, by step.
+
+    Args:
+        home: where the run is kept.
+        ident: its id, or enough of it.
+        step: only this step.
+        attempt: this attempt, counted from 1; None: the last of each step.
+
+    Raises:
+        UsageError: there is no such run, step or attempt.
+    """
+    with opened(home) as lineage:
+        told = _told(home, lineage, lineage.run(ident))
+        attempts = [one for one in told.attempts if step is None or one.row.name == step]
+        if not attempts:
+            names = dict.fromkeys(one.row.name for one in told.attempts)
+            raise UsageError(
+                f"run {told.run.id} has no step {step!r}", hint=f"its steps are {', '.join(names)}"
+            )
+        wanted = {one.row.name: one for one in attempts if attempt is None or one.row.attempt == attempt}
+        if not wanted:
+            most = max(one.row.attempt for one in attempts)
+            raise UsageError(
+                f"there is no attempt {attempt} in run {told.run.id}", hint=f"there are 1 to {most}"
+            )
+        return [
+            Attempt(one.row, one.source, tuple(lineage.cells(one.row.outcome)) if one.row.outcome else ())
+            for one in wanted.values()
+        ]
+
+
+def _told(home: Home, lineage: Lineage, run: Run) -> Told:
+    rows = lineage.steps(run.id)
+    sources = lineage.outcomes(row.outcome for row in rows if row.state == "cached" and row.outcome)
+    attempts = [Attempt(row, sources[row.outcome].run if row.outcome in sources else None) for row in rows]
+    if run.state == "running" and not is_held(lock_of(home, run.id)):
+        run = msgspec.structs.replace(run, state=DIED)
+    return Told(run, tuple(attempts))
+
+
+def as_json(told: Told) -> dict[str, Any]:
+    """A run as JSON; the pipeline is left out: `show NB --json` prints it."""
+    run = told.run
+    fields = {name: getattr(run, name) for name in run.__struct_fields__ if name != "pipeline"}
+    return {**fields, "steps": [attempt_json(attempt) for attempt in told.attempts]}
+
+
+def attempt_json(attempt: Attempt, *, cells: bool = False) -> dict[str, Any]:
+    """An attempt as JSON, with its cells' outputs if they are wanted."""
+    row = attempt.row
+    said: dict[str, Any] = {
+        "step": row.name,
+        "attempt": row.attempt,
+        "state": row.state,
+        "started": row.started,
+        "ended": row.ended,
+        "source": attempt.source,
+        "error": row.error,
+    }
+    return {**said, "cells": msgspec.to_builtins(attempt.cells)} if cells else said
