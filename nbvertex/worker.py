@@ -271,8 +271,13 @@ class Pool:
 
     def _hear_warm(self, mask: int) -> list[Event]:
         events: list[Event] = []
-        data = self._control.recv(_PIECE)
+        try:
+            data = self._control.recv(_PIECE)
+        except ConnectionResetError:
+            data = b""
         if not data:
+            self._selector.unregister(self._control)
+            code = self._warm.wait()
             raise CannotRun("the warm process has ended")
         for header, _ in self._decoder.feed(data):
             kind = header["kind"]

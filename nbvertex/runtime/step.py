@@ -10,7 +10,7 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-from . import guard, names, process, shell, streams, wire
+from . import guard, heap, names, process, shell, streams, wire
 
 
 def live(
@@ -41,6 +41,13 @@ def live(
     os._exit(0)
 
 
+def rehearse(ip: shell.ZMQInteractiveShell) -> None:
+    """Do once, before any fork, what every step does and what is slow only the first time."""
+    heap.warm_up(ip)
+    ip.run_cell("pass")
+    asyncio.new_event_loop().close()
+
+
 class Step:
     """The run of one job.
 
@@ -63,31 +70,29 @@ class Step:
 
     def run(self) -> None:
         """Run the whole step and send its result."""
-        from . import heap as heaps
-
         os.environ.update(self.job["env"])
         os.chdir(self.job["cwd"])
-        heap = heaps.load(self.ip, self.job["inputs"], self.blobs)
+        held = heap.load(self.ip, self.job["inputs"], self.blobs)
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        failure = loop.run_until_complete(self._cells(heap))
+        failure = loop.run_until_complete(self._cells(held))
         process.flush_files()
         if failure is not None:
             self.outlet.frame({"kind": "failed", **failure, **self._facts()})
             return
-        state, blobs = heap.save(self.job["live"], self.job["scratch"])
+        state, blobs = held.save(self.job["live"], self.job["scratch"])
         kind = "refused" if state.get("refused") else "done"
         self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
 
     def _facts(self) -> dict[str, Any]:
         return {"seconds": time.monotonic() - self.started, "files": guard.files()}
 
-    async def _cells(self, heap: Any) -> dict[str, Any] | None:
+    async def _cells(self, held: heap.Heap) -> dict[str, Any] | None:
         self._inject(0)
         for cell in self.job["cells"]:
             failure = await self._cell(cell)
             filename = names.cell_name(cell["source"])
-            heap.cell_ran(cell["position"], cell["count"], cell["source"], filename)
+            held.cell_ran(cell["position"], cell["count"], cell["source"], filename)
             if failure is not None and not cell["may_fail"]:
                 return failure
             self._inject(cell["position"])

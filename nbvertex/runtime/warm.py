@@ -11,7 +11,8 @@ import signal
 import socket
 import sys
 import sysconfig
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from . import process, streams, wire
 
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> NoReturn:
     settings = json.loads(arguments[1])
     _look_like_a_kernel()
     try:
-        from . import shell
+        from . import shell, step
     except ImportError as error:
         wire.send(control, {"kind": "broken", "message": str(error), "module": error.name})
         os._exit(1)
@@ -32,8 +33,9 @@ def main(arguments: list[str]) -> NoReturn:
     shell.forbid_input()
     for name in settings["preload"]:
         importlib.import_module(name)
+    step.rehearse(ip)
     process.adopt_orphans()
-    Warm(control, ip, (out, err)).serve()
+    Warm(control, lambda fds: step.live(ip, (out, err), fds)).serve()
 
 
 def _look_like_a_kernel() -> None:
@@ -52,14 +54,12 @@ class Warm:
 
     Args:
         control: the socket to the host.
-        ip: the shell that every child inherits.
-        outputs: `sys.stdout` and `sys.stderr`, not yet connected.
+        live: what a child does with the descriptors that the host gave for it.
     """
 
-    def __init__(self, control: socket.socket, ip: Any, outputs: tuple[streams.Stream, streams.Stream]) -> None:
+    def __init__(self, control: socket.socket, live: Callable[[list[int]], NoReturn]) -> None:
         self.control = control
-        self.ip = ip
-        self.outputs = outputs
+        self.live = live
         self.children: dict[int, str] = {}
         self.ended: set[int] = set()
         self.decoder = wire.Decoder()
@@ -100,11 +100,9 @@ class Warm:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            from . import step
-
             self._let_go()
             process.die_with(parent)
-            step.live(self.ip, self.outputs, fds)
+            self.live(fds)
         for fd in fds:
             os.close(fd)
         self.children[pid] = job
