@@ -173,7 +173,7 @@ class Heap:
         for name in self._forgotten(namespace, names):
             names[name] = None
         if not self.inputs.get("last"):
-            for what, which, hint in session.lives_on(self.outside.session.threads):
+            for what, which, hint in session.lives_on(self.outside.session):
                 self._refused.append(Refusal(which, what, f"{what} cannot go on in the next step's process", hint))
         message["names"] = names
         message["refused"] = [vars(r) for r in self._refused]

@@ -183,11 +183,15 @@ def _show_again(number: int, figure: Any) -> None:
     Gcf._set_new_active_manager(manager)
 
 
-def lives_on(known: frozenset[int]) -> list[tuple[str, str, str]]:
+def lives_on(session: Session) -> list[tuple[str, str, str]]:
     """Threads and child processes that would outlive the step: what, which, and the mend."""
     found = []
+    loops = [getattr(m, "event_loop", None) for m in session.shell.magics_manager.registry.values()]
     for thread in threading.enumerate():
-        if thread.ident in known or thread is threading.current_thread() or _is_harmless(thread):
+        if thread.ident in session.threads or thread is threading.current_thread() or _is_harmless(thread):
+            continue
+        runs = getattr(getattr(thread, "_target", None), "__self__", None)
+        if runs is not None and runs in loops:  # where IPython's %%bash waits for its programs
             continue
         found.append(("a running thread", thread.name, "join it before the step ends"))
     for pid in _children():
