@@ -109,13 +109,9 @@ def test_papermill_executes_it(notebook: Path, straight: list[dict[str, Any]]) -
 def test_its_steps_print_the_same(notebook: Path, straight: list[dict[str, Any]], tmp_path: Path) -> None:
     """The law, cell by cell: outputs and counts; cells that vary by intent need only have run."""
     run_steps(notebook, tmp_path / "steps.ipynb")
-    book = json.loads((tmp_path / "steps.ipynb").read_text(encoding="utf-8"))
+    book = nbformat.read(tmp_path / "steps.ipynb", 4)
     nbformat.validate(book)
-    steps = [
-        cell
-        for cell in nbformat.from_dict(book).cells
-        if cell["cell_type"] == "code" and "skip" not in tags(cell)
-    ]
+    steps = [cell for cell in book.cells if cell["cell_type"] == "code" and "skip" not in tags(cell)]
     assert [cell["id"] for cell in steps] == [cell["id"] for cell in straight]
     for ours, theirs in zip(steps, straight, strict=True):
         assert ours["execution_count"] == theirs["execution_count"]
@@ -132,7 +128,7 @@ def test_a_second_run_comes_from_the_cache(tmp_path: Path) -> None:
     notebook = Path(shutil.copy(ROOT / "notebooks/quickstart.ipynb", tmp_path))
     run_steps(notebook, tmp_path / "first.ipynb")
     events = run_steps(notebook, tmp_path / "second.ipynb")
-    states = {event["step"]: event["state"] for event in events if event.get("step")}
+    states = {event["step"]: event["state"] for event in events if event["event"] == "step"}
     assert set(states.values()) == {"cached"}
     first, second = (
         json.loads((tmp_path / f"{name}.ipynb").read_text(encoding="utf-8")) for name in ("first", "second")
@@ -147,7 +143,7 @@ def test_an_uncached_step_draws_again(tmp_path: Path) -> None:
     notebook = Path(shutil.copy(ROOT / "notebooks/subtract_numbers.ipynb", tmp_path))
     run_steps(notebook, tmp_path / "first.ipynb")
     events = run_steps(notebook, tmp_path / "second.ipynb")
-    states = {event["step"]: event["state"] for event in events if event.get("step")}
+    states = {event["step"]: event["state"] for event in events if event["event"] == "step"}
     assert states["first_number"] == "cached"
     assert states["random_number"] == "done"
 
