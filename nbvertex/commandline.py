@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
@@ -97,8 +98,13 @@ def _pipeline(ctx: click.Context, what: str) -> list[str]:
     from nbvertex.actions import reading
 
     session = ctx.ensure_object(Session)
+    typed = [
+        ctx.params.get("notebook"),
+        *ctx.args,
+    ]  # click leaves words unread where an option waits for its value
     try:
-        path = ctx.params.get("notebook") or (session.notebook() if session.notebook else None)
+        path = next((word for word in typed if word and os.path.isfile(word)), None)
+        path = path or (session.notebook() if session.notebook else None)
         return [one.name for one in getattr(reading.open_notebook(path).pipeline, what)] if path else []
     except NbvertexError:  # a notebook with errors completes nothing; `check` tells why
         return []

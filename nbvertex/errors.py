@@ -186,9 +186,14 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return folded[found[0]] if found else None
 
 
-def visible(text: str) -> str:
-    """The text with control and direction characters spelled out, so that no name repaints a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+def visible(text: str, *, keep: str = "\n") -> str:
+    """The text with control and direction characters spelled out, so that no name repaints a terminal.
+
+    Args:
+        text: from wherever.
+        keep: characters that stay as they are.
+    """
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def many(count: int, noun: str) -> str:

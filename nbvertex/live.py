@@ -71,7 +71,7 @@ class Lines:
             self._say(change(event))
         elif isinstance(event, CellOutput) and self._outputs:
             for line in printed(event.output):
-                self._say(f"{visible(event.step)} | {line}")
+                self._say(f"{visible(event.step, keep='')} | {line}")
 
     def close(self) -> None:
         """Nothing is held back."""
@@ -143,7 +143,7 @@ class Terminal:
             self._running[event.step].said = lines[-1]
         if self._outputs:
             for line in lines:
-                self._console.print(f"{visible(event.step)} | {line}", soft_wrap=True)
+                self._console.print(f"{visible(event.step, keep='')} | {line}", soft_wrap=True)
 
     def _table(self) -> Table:
         from rich.table import Table
@@ -176,7 +176,7 @@ def change(event: StepChanged) -> str:
     elif event.seconds is not None:
         said = f"{event.state} {'after' if event.state == 'failed' else 'in'} {event.seconds:.2f} s"
     error = f": {event.error}" if event.error else ""
-    return visible(f"{event.step}: {said}{error}").replace("\n", " ")
+    return visible(f"{event.step}: {said}{error}", keep="")
 
 
 def printed(output: Mapping[str, Any]) -> Iterator[str]:

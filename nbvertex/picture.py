@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -90,7 +89,7 @@ def text(pipeline: Pipeline, *, why: bool = False) -> str:
     for step, line in zip(pipeline.steps, columns(rows), strict=True):
         lines.append(line)
         lines += _inflow(into.get(step.name, []), why=why)
-    return "\n".join(visible(line) for line in lines) + "\n"
+    return "\n".join(_one_line(line) for line in lines) + "\n"
 
 
 def _inflow(flows: Sequence[Flow], *, why: bool) -> list[str]:
@@ -126,10 +125,10 @@ def _because(why: Why) -> str:
 def describe(parameter: Parameter) -> str:
     """Type, default and what is allowed, in one line: ``int = 10  (1 to 100)``."""
     kind = parameter.kind + (" or None" if parameter.optional and parameter.kind != "none" else "")
-    default = parameter.source or json.dumps(parameter.default, ensure_ascii=False)
+    default = parameter.source or repr(parameter.default)
     allowed = ""
     if parameter.choices:
-        allowed = "  (one of " + ", ".join(json.dumps(c, ensure_ascii=False) for c in parameter.choices) + ")"
+        allowed = "  (one of " + ", ".join(repr(choice) for choice in parameter.choices) + ")"
     elif parameter.minimum is not None or parameter.maximum is not None:
         low = "" if parameter.minimum is None else f"{parameter.minimum:g}"
         high = "" if parameter.maximum is None else f"{parameter.maximum:g}"
@@ -191,12 +190,18 @@ def _options(step: Step) -> dict[str, str]:
     return out
 
 
+def _one_line(text: str) -> str:
+    return visible(text, keep="")
+
+
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of text with their columns one under another."""
     if not rows:
         return []
-    widths = [max(len(visible(row[i])) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(visible(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    widths = [max(len(_one_line(row[i])) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(_one_line(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 # --- mermaid ------------------------------------------------------------------------------------------
@@ -217,7 +222,7 @@ def mermaid(pipeline: Pipeline) -> str:
 def _entities(label: str) -> str:
     """Text as mermaid's ``#NNN;`` entities wherever it could mean something."""
     return "".join(
-        c if c.isascii() and (c.isalnum() or c in " _.,+()-") else f"#{ord(c)};" for c in visible(label)
+        c if c.isascii() and (c.isalnum() or c in " _.,+()-") else f"#{ord(c)};" for c in _one_line(label)
     )
 
 
@@ -295,7 +300,7 @@ def svg(pipeline: Pipeline) -> str:
 
 
 def _shown(step: Step) -> str:
-    name = visible(step.title or step.name)
+    name = _one_line(step.title or step.name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
@@ -372,5 +377,5 @@ def _label(arrow: Arrow, drawing: _Drawing) -> str:
 
 def _xml(label: str) -> str:
     """Text as XML text or attribute; what XML cannot hold is spelled out."""
-    escaped = visible(label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _one_line(label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return escaped.replace('"', "&quot;").replace("'", "&#39;")
