@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -96,16 +97,18 @@ class Spent:
 
 
 def command(*words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Spent:
-    """Run a command to its end; subprocess.CalledProcessError where it fails."""
+    """Run a command to its end; SystemExit with what it said where it fails."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(
+    done = subprocess.run(
         words,
-        check=True,
+        check=False,
         capture_output=True,
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
     )
+    if done.returncode:
+        raise SystemExit(f"{shlex.join(words)} ended with {done.returncode}:\n{done.stderr.decode()[-2000:]}")
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Spent(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
