@@ -8,6 +8,7 @@ import html
 import json
 import math
 import os
+import re
 import secrets
 import shlex
 import stat
@@ -41,6 +42,7 @@ from nbvertex.pipeline import Pipeline
 MARK = "nbvertex"  # the key of our metadata
 STOPPED = "nbvertex-stopped"  # the tag of the cells that say where a run stopped
 INJECTED = "injected-parameters"  # papermill's tag, so that its tools know the cell
+JSON_TYPE = re.compile(r"application/(.+\+)?json")
 NOTEBOOKS = ("", ".ipynb", ".json")
 
 
@@ -310,12 +312,12 @@ def _output_lines(output: Mapping[str, Any]) -> dict[str, Any]:
         shaped["text"] = _split(output["text"])
     if "data" in output:
         data = output["data"].items()
-        shaped["data"] = {mime: value if mime.endswith("json") else _split(value) for mime, value in data}
+        shaped["data"] = {mime: value if JSON_TYPE.fullmatch(mime) else _split(value) for mime, value in data}
     return shaped
 
 
 def _split(text: Any) -> Any:
-    return text.splitlines(keepends=True) if isinstance(text, str) and "\n" in text else text
+    return text.splitlines(keepends=True) if isinstance(text, str) else text
 
 
 def check_place(out: Path, notebook: Path, *, overwrite: bool) -> None:
