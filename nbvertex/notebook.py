@@ -1,4 +1,4 @@
-"""A file as cells: .ipynb of every nbformat and .py; the only user of nbformat and jupytext."""
+"""A file as cells: .ipynb of every nbformat and .py; the only user of jupytext."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from nbvertex.errors import NotebookError, Place, nearest
+from nbvertex.old_formats import Malformed, upgraded
 
-NEWEST = 4  # the nbformat that `raw` gives, whatever the file has
+OLDEST, NEWEST = 2, 4  # nbformats; `raw` gives the newest, whatever the file has
 CellKind: TypeAlias = Literal["code", "markdown", "raw"]
 
-# nbformat 2 and 3 know more kinds of text than 4 does.
 _KINDS: dict[str, CellKind] = {"code": "code", "markdown": "markdown", "raw": "raw"}
-_OLD_KINDS: dict[str, CellKind] = {**_KINDS, "heading": "markdown", "html": "markdown", "plaintext": "raw"}
 
 # A file that is not JSON is often one of these.
 _NOT_JSON = (
@@ -162,54 +162,56 @@ class _Cell(msgspec.Struct):
     source: Any = ""
     metadata: Any = None
     id: Any = None
-    input: Any = ""  # the source of a code cell before nbformat 4
-
-
-class _Worksheet(msgspec.Struct):
-    cells: list[_Cell] = []
 
 
 class _File(msgspec.Struct):
     nbformat: Any = None
     metadata: Any = None
     cells: list[_Cell] | None = None
-    worksheets: list[_Worksheet] | None = None
 
 
 def _ipynb(name: str, text: str) -> Notebook:
     file = _parse(name, text)
-    if not isinstance(file.nbformat, int) or isinstance(file.nbformat, bool):
+    version = file.nbformat
+    if not isinstance(version, int) or isinstance(version, bool):
         raise _error(
             name,
             "this is JSON but not a notebook: it has no `nbformat` number",
             "a notebook is saved by Jupyter, Colab or VS Code as .ipynb",
         )
-    version = file.nbformat
-    if not 1 <= version <= NEWEST:
+    if not OLDEST <= version <= NEWEST:
         raise _error(
             name,
-            f"nbformat {version} is not known here; this nbvertex reads 1 to {NEWEST}",
+            f"nbformat {version} is not known here; this nbvertex reads {OLDEST} to {NEWEST}",
             "in Jupyter, save the notebook as nbformat 4",
         )
-    found = file.cells
-    if version < NEWEST and file.worksheets is not None:
-        found = [cell for sheet in file.worksheets for cell in sheet.cells]
-    if found is None:
-        raise _error(
-            name, f"this is JSON but not a notebook: it has no `{'cells' if version > 3 else 'worksheets'}`"
-        )
+    load = partial(_whole, name, text, old=version < NEWEST)
+    if version < NEWEST:
+        file = _structured(name, load())
+    if file.cells is None:
+        raise _error(name, "this is JSON but not a notebook: it has no `cells`")
+    return _notebook(name, version, file, load)
+
+
+def _notebook(name: str, version: int, file: _File, load: Callable[[], dict[str, Any]]) -> Notebook:
     metadata = file.metadata if isinstance(file.metadata, dict) else {}
     kernel, language = _kernel(metadata)
-    old = version < NEWEST
     return Notebook(
         path=name,
         nbformat=version,
         metadata=metadata,
         kernel=kernel,
         language=language,
-        cells=tuple(_cell(name, position, cell, old=old) for position, cell in enumerate(found, 1)),
-        _raw=lambda: _upgraded(name, text) if old else _filled(_json(name, text)),
+        cells=tuple(_cell(name, position, cell) for position, cell in enumerate(file.cells or (), 1)),
+        _raw=load,
     )
+
+
+def _whole(name: str, text: str, *, old: bool) -> dict[str, Any]:
+    try:
+        return _filled(upgraded(_json(name, text)) if old else _json(name, text))
+    except Malformed as error:
+        raise _error(name, f"this is JSON but not a notebook: {error}") from None
 
 
 def _parse(name: str, text: str) -> _File:
@@ -217,8 +219,12 @@ def _parse(name: str, text: str) -> _File:
         return msgspec.json.decode(text, type=_File)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         pass  # msgspec is stricter than Jupyter (NaN in old outputs), and its messages know no lines
+    return _structured(name, _json(name, text))
+
+
+def _structured(name: str, whole: Any) -> _File:
     try:
-        return msgspec.convert(_json(name, text), type=_File)
+        return msgspec.convert(whole, type=_File)
     except msgspec.ValidationError as error:
         raise _error(name, f"this is JSON but not a notebook: {_lower(str(error))}") from None
     except UnicodeEncodeError:
@@ -268,20 +274,17 @@ def _kernel(metadata: Mapping[str, Any]) -> tuple[str, str]:
     return kernel or "python3", "python" if language.lower() in ("python", "ipython") else language.lower()
 
 
-def _cell(name: str, position: int, cell: _Cell, *, old: bool) -> SourceCell:
-    kind = (_OLD_KINDS if old else _KINDS).get(cell.cell_type) if isinstance(cell.cell_type, str) else None
+def _cell(name: str, position: int, cell: _Cell) -> SourceCell:
+    kind = _KINDS.get(cell.cell_type) if isinstance(cell.cell_type, str) else None
     if kind is None:
         raise _error(name, f"the cell's `cell_type` is {_short(cell.cell_type)}", _valid_kinds(), position)
-    text = cell.input if old and kind == "code" else cell.source
-    if text is None:
-        source = ""
-    elif isinstance(text, str):
-        source = text
-    elif isinstance(text, list) and all(isinstance(line, str) for line in text):
-        source = "".join(text)
-    else:
+    source = "" if cell.source is None else _joined(cell.source)
+    if not isinstance(source, str):
         raise _error(
-            name, f"the cell's source is neither text nor a list of lines: {_short(text)}", None, position
+            name,
+            f"the cell's source is neither text nor a list of lines: {_short(cell.source)}",
+            None,
+            position,
         )
     if not source.isascii() and re.search("[\ud800-\udfff]", source):
         raise _error(
@@ -316,34 +319,27 @@ def _tags(value: object) -> tuple[str, ...]:
     return tuple(tag.strip() for tag in values if isinstance(tag, str) and tag.strip())
 
 
-def _filled(raw: Any) -> dict[str, Any]:
-    """What nbformat 4 asks for and sloppy writers leave out."""
-    notebook: dict[str, Any] = raw
+def _filled(notebook: Any) -> dict[str, Any]:
+    """What nbformat 4 asks for and sloppy writers leave out; what is malformed stays, to be named."""
     if not isinstance(notebook.get("metadata"), dict):
         notebook["metadata"] = {}
     for cell in notebook["cells"]:
+        if not isinstance(cell, dict):
+            continue
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
-        source = cell.get("source") or ""
-        cell["source"] = source if isinstance(source, str) else "".join(source)
-        if cell["cell_type"] == "code":
+        source = cell.get("source")
+        cell["source"] = "" if source is None else _joined(source)
+        if cell.get("cell_type") == "code":
             if not isinstance(cell.get("outputs"), list):
                 cell["outputs"] = []
             cell.setdefault("execution_count", None)
-    return notebook
+    return dict(notebook)
 
 
-def _upgraded(name: str, text: str) -> dict[str, Any]:
-    import nbformat
-
-    try:
-        upgrade: Any = nbformat  # its functions carry no types
-        notebook = upgrade.convert(upgrade.from_dict(_json(name, text)), NEWEST)
-    except NotebookError:
-        raise
-    except Exception as error:  # nbformat raises whatever a malformed old output makes it meet
-        raise _error(name, f"nbformat cannot bring it to nbformat {NEWEST}: {error!r}") from error
-    return _filled(json.loads(json.dumps(notebook)))
+def _joined(source: Any) -> Any:
+    lines = isinstance(source, list) and all(isinstance(line, str) for line in source)
+    return "".join(source) if lines else source
 
 
 # .py
@@ -352,26 +348,11 @@ def _upgraded(name: str, text: str) -> dict[str, Any]:
 def _script(name: str, text: str) -> Notebook:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     percent = re.search(r"^# ?%%", text, re.MULTILINE)
-    header = re.match(r"(#.*\n|\s*\n)*# ---\n(#.*\n)*# jupyter:", text)
-    load = (
-        (lambda: _through_jupytext(name, text, "py" if header else "py:percent"))
-        if percent or header
-        else None
-    )
-    raw = load() if load else _one_cell(text)
-    kernel, language = _kernel(raw["metadata"])
-    return Notebook(
-        path=name,
-        nbformat=NEWEST,
-        metadata=raw["metadata"],
-        kernel=kernel,
-        language=language,
-        cells=tuple(
-            _cell(name, position, msgspec.convert(cell, type=_Cell), old=False)
-            for position, cell in enumerate(raw["cells"], 1)
-        ),
-        _raw=load or (lambda: _one_cell(text)),
-    )
+    header = re.match(r"(?:#[^\n]*\n|[ \t]*\n)*?# ---\n(?:#[^\n]*\n)*?# jupyter:", text)
+    load = partial(_through_jupytext, name, text, "py" if header else "py:percent") if percent or header else partial(
+        _one_cell, text)  # fmt: skip
+    raw = load()
+    return _notebook(name, NEWEST, _structured(name, raw), load)
 
 
 def _one_cell(source: str) -> dict[str, Any]:
