@@ -111,21 +111,21 @@ class Store:
                 Path(draft).unlink(missing_ok=True)
                 raise
 
-    def add(self, tx: Transaction, artifacts: Iterable[tuple[str, int, bytes | None]]) -> None:
+    def add(self, tx: Transaction, artifacts: Iterable[tuple[str, int | None, bytes | None]]) -> None:
         """Write the rows of artifacts; those of files only after the files.
 
         Args:
             tx: the transaction that also holds the row of whoever made them.
-            artifacts: address, size, and for a small one the bytes.
+            artifacts: address, size (None: ask the file), and the bytes of one that is not kept as a file.
 
         Raises:
             Damaged: a file is not there: something else removed it in the meantime.
         """
         now = time.time()
-        rows = list(artifacts)
-        for digest, _, data in rows:
-            if data is None and not self.place(digest).exists():
-                raise Damaged(digest, "was removed while its step was being recorded")
+        rows = [
+            (digest, self.path(digest, size).stat().st_size if data is None else size, data)
+            for digest, size, data in artifacts
+        ]
         tx.many(
             "INSERT INTO artifacts (digest, size, used) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used = excluded.used",
             [(digest, size, now) for digest, size, _ in rows],
@@ -152,8 +152,12 @@ class Store:
             raise Damaged(digest, "is damaged: its bytes are not what they were")
         return data
 
-    def path(self, digest: str, size: int) -> Path:
-        """The file of a large artifact; whoever reads it checks the bytes.
+    def path(self, digest: str, size: int | None = None) -> Path:
+        """The file of an artifact that is kept as one; whoever reads it checks the bytes.
+
+        Args:
+            digest: its address.
+            size: how large it has to be, where that is known.
 
         Raises:
             Damaged: it is missing or of another size.
@@ -163,7 +167,7 @@ class Store:
             actual = place.stat().st_size
         except OSError:
             raise Damaged(digest, "is missing from the store") from None
-        if actual != size:
+        if size is not None and actual != size:
             raise Damaged(digest, f"is damaged: {actual:,} bytes instead of {size:,}")
         return place
 
@@ -184,18 +188,23 @@ class Store:
         if actual != digest:
             raise Damaged(digest, "is damaged: its bytes are not what they were")
 
-    def holds(self, artifacts: Iterable[tuple[str, int]]) -> bool:
-        """Whether artifacts (address, size) are all there, as far as can be told without reading them."""
-        for digest, size in artifacts:
-            if size <= SMALL:
-                if not self._database.rows("SELECT 1 FROM blobs WHERE digest = ?", (digest,)):
+    def holds(self, artifacts: Iterable[tuple[str, int]], files: Iterable[str] = ()) -> bool:
+        """Whether artifacts are all there, as far as can be told without reading them.
+
+        Args:
+            artifacts: address and size.
+            files: addresses of such as are kept as files whatever their size.
+        """
+        try:
+            for digest, size in artifacts:
+                if size > SMALL:
+                    self.path(digest, size)
+                elif not self._database.rows("SELECT 1 FROM blobs WHERE digest = ?", (digest,)):
                     return False
-                continue
-            try:
-                if self.place(digest).stat().st_size != size:
-                    return False
-            except OSError:
-                return False
+            for digest in files:
+                self.path(digest)
+        except Damaged:
+            return False
         return True
 
     def remove(self, digests: Collection[str]) -> int:

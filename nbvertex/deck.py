@@ -11,6 +11,7 @@ from nbvertex import worker
 from nbvertex.errors import Place, StepFailed
 from nbvertex.events import RunEvent
 from nbvertex.flight import Crashed, Flight, Landed, why_crashed
+from nbvertex.interrupts import Interrupts
 from nbvertex.ledger import Ledger
 from nbvertex.lineage import Outcome
 from nbvertex.state import as_held, difference
@@ -67,6 +68,7 @@ class Deck:
         self._pool: Processes | None = None
         self._jobs: dict[str, Flight] = {}
         self._made = 0
+        self.changes = 0  # how often an attempt ended or began to wait
 
     @property
     def busy(self) -> int:
@@ -102,7 +104,7 @@ class Deck:
                 cells=tuple(worker.CellJob(c.position, c.count, c.source, c.may_fail) for c in step.cells),
                 inputs={"step": step.name, "names": bound, "artifacts": artifacts},
                 blobs=tuple(blobs),
-                live=flight.live,
+                live=flight.planned.live,
                 parameters=flight.planned.given,
                 cwd=self._settings.cwd,
                 env=self._settings.env,
@@ -126,11 +128,12 @@ class Deck:
         if self._jobs.pop(flight.job, None) is not None and self._pool is not None:
             self._pool.stop(flight.job, grace=0.0)
 
-    def hear(self, timeout: float) -> bool:
+    def hear(self, timeout: float, interrupts: Interrupts) -> bool:
         """Wait for something to happen, and take note of it.
 
         Args:
             timeout: seconds to wait at most, less where an attempt's time is over before.
+            interrupts: may break off the waiting.
 
         Returns:
             whether anything happened.
@@ -140,11 +143,13 @@ class Deck:
             NbvertexError: the environment cannot run steps.
         """
         if self._pool is None or not self._jobs:
-            time.sleep(timeout)
+            with interrupts.listening():
+                time.sleep(timeout)
             return False
         ends = [f.deadline for f in self._jobs.values() if f.deadline and not (f.waiting or f.late)]
         left = min([timeout, *(end - time.monotonic() for end in ends)])
-        events = self._pool.poll(max(0.0, left))
+        with interrupts.listening():
+            events = self._pool.poll(max(0.0, left))
         for event in events:
             self._take(event)
         self._stop_late()
@@ -154,6 +159,7 @@ class Deck:
         flight = self._jobs.get(event.job)
         if flight is None:  # it was dropped
             return
+        self.changes += isinstance(event, worker.Ended | worker.Waiting)
         if isinstance(event, worker.Ended):
             del self._jobs[flight.job]
             flight.land(self._ending(flight, event.result))
@@ -174,7 +180,7 @@ class Deck:
         outcome = Outcome(
             run=self._ledger.run,
             change=difference(flight.inputs, result.names, held),
-            live=flight.live,
+            live=flight.planned.live,
             started=flight.started,
             ended=time.time(),
         )

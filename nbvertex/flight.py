@@ -58,13 +58,13 @@ class Flight:
             read still holds.
         key: what its result may be remembered under.
         lock: keeps others from computing the same.
-        live: the names that are kept; None: all.
         job: its id in the pool; empty where it needs no process.
         started: seconds since the epoch.
         deadline: when its time is over, by the monotonic clock.
         late: its time was over, and it was told to stop.
         waiting: it stands before an effect that others could see.
         since: how long it has been waiting, by the monotonic clock.
+        recorded: the book has it already: it was only put back behind a step that has to run again.
         cells: what its cells did so far.
         shown: what the cell that is running has shown so far.
         ending: how it ended.
@@ -76,13 +76,13 @@ class Flight:
     early: bool
     key: str | None = None
     lock: Lock | None = None
-    live: tuple[str, ...] | None = None
     job: str = ""
     started: float = field(default_factory=time.time)
     deadline: float | None = None
     late: bool = False
     waiting: bool = False
     since: float = 0.0
+    recorded: bool = False
     cells: dict[int, CellRow] = field(default_factory=dict)
     shown: dict[int, list[Output]] = field(default_factory=dict)
     ending: Landed | Crashed | None = None
@@ -130,6 +130,12 @@ class Flight:
         if self.waiting and self.deadline is not None:
             self.deadline += time.monotonic() - self.since
         self.waiting = self.early = False
+
+    def unlock(self) -> None:
+        """Let others compute the same."""
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
 
     def land(self, ending: Landed | Crashed) -> None:
         """It is over; a cell that was still running has failed, with what it had shown."""

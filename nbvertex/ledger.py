@@ -6,20 +6,22 @@ import secrets
 import shutil
 import string
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from nbvertex.artifacts import SMALL, Damaged, Store
+from nbvertex.artifacts import SMALL, Damaged, Store, digest_of_file
 from nbvertex.database import Database, Transaction
-from nbvertex.errors import UsageError
+from nbvertex.errors import StoreError, UsageError
+from nbvertex.files import Files
 from nbvertex.home import Home, writing
 from nbvertex.lineage import CellRow, Lineage, Outcome, Run, StepRow
 from nbvertex.locks import Lock
-from nbvertex.state import Held, Inputs
+from nbvertex.plan import missing_names
+from nbvertex.state import FileSeen, Held, Inputs
 
 KEPT_IN_MEMORY = 64 << 20  # bytes of small artifacts that are not read again from the database
 LETTERS = string.ascii_lowercase + string.digits
@@ -33,7 +35,7 @@ class Entry:
         row: the attempt.
         outcome: what it left; None for a cached step, whose row names the outcome of another run.
         cells: what its cells did.
-        key: what to remember it under; None: nothing.
+        key: what to remember it under, or what a cached one was remembered under; None: nothing.
     """
 
     row: StepRow
@@ -110,9 +112,21 @@ class Ledger:
         """Where the steps of this run put artifacts that are too big for a frame."""
         return self.home.scratch / self.run
 
-    def end(self, state: str, error: str | None) -> None:
-        """Write what is left and say how the run ended."""
-        self._flush(lambda tx: self.lineage.end(tx, self.run, state, time.time(), error))
+    def end(
+        self, state: str, error: str | None, commit: tuple[str | None, bool | None] = (None, None)
+    ) -> None:
+        """Write what is left and say how the run ended.
+
+        Args:
+            state, error: how and why.
+            commit: git's commit, and whether files differ from it.
+        """
+
+        def last(tx: Transaction) -> None:
+            self.lineage.end(tx, self.run, state, time.time(), error)
+            self.lineage.commit(tx, self.run, *commit)
+
+        self._flush(last)
 
     def close(self) -> None:
         """Let the run and the database go."""
@@ -146,7 +160,7 @@ class Ledger:
         if self._pending or self._running:
             self._flush(lambda tx: None)
 
-    def _flush(self, more: Any) -> None:
+    def _flush(self, more: Callable[[Transaction], None]) -> None:
         need = sum(len(self._blobs[digest]) for digest in self._fresh)
         with self.database.write(need=need) as tx:
             for entry in self._pending:
@@ -163,11 +177,61 @@ class Ledger:
         if entry.outcome is not None:
             held = entry.outcome.change.held
             self.store.add(tx, [(h.digest, h.size, self._blobs.get(h.digest)) for h in held])
-            number = self.lineage.outcome(tx, entry.outcome, entry.cells, {h.digest for h in held})
+            self.store.add(tx, [(f.digest, None, None) for f in entry.outcome.written])
+            digests = {h.digest for h in held} | {file.digest for file in entry.outcome.written}
+            number = self.lineage.outcome(tx, entry.outcome, entry.cells, digests)
             row = msgspec.structs.replace(row, outcome=number)
             if entry.key is not None:
                 self.lineage.remember(tx, entry.key, number)
+        elif entry.key is not None:
+            self.lineage.used(tx, entry.key)
         self.lineage.step(tx, self.run, row)
+
+    def recall(self, key: str, live: tuple[str, ...] | None, files: Files) -> Outcome | None:
+        """What is remembered under a key, if all of it is still there and as it was.
+
+        Args:
+            key: the key.
+            live: the names that are needed of it; None: all.
+            files: tells what is in the files that it depends on.
+        """
+        outcome = self.lineage.recall(key)
+        if outcome is None or missing_names(outcome.live, live) or not files.same(outcome.read):
+            return None
+        needed = [(held.digest, held.size) for held in outcome.change.held]
+        return outcome if self.store.holds(needed, [file.digest for file in outcome.written]) else None
+
+    def keep_files(self, files: Iterable[FileSeen]) -> None:
+        """Take copies of the files that belong to a result.
+
+        Raises:
+            StoreError: one cannot be kept.
+        """
+        for number, file in enumerate(files):
+            copy = self.scratch / f"file-{number}"
+            with writing(copy):
+                shutil.copyfile(file.path, copy)
+            if digest_of_file(copy) != file.digest:
+                raise StoreError(f"{file.path} was changed while it was being kept")
+            self.store.adopt(file.digest, copy)
+
+    def restore(self, outcome: Outcome, files: Files) -> None:
+        """Put the files that belong to a remembered result where its step had written them.
+
+        Raises:
+            StoreError: one cannot be written.
+        """
+        for file in outcome.written:
+            if files.same([file]):
+                continue
+            draft = Path(f"{file.path}.nbvertex-draft")
+            with writing(Path(file.path)):
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.store.path(file.digest), draft)
+                if digest_of_file(draft) != file.digest:
+                    draft.unlink()
+                    raise Damaged(file.digest, f"is damaged: {file.path} cannot be restored from it")
+                draft.replace(file.path)
 
     # --- artifacts ---------------------------------------------------------------------------------------
 

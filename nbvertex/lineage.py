@@ -14,7 +14,7 @@ from nbvertex.database import Database, Row, Transaction
 from nbvertex.errors import UsageError
 from nbvertex.events import StepState
 from nbvertex.pipeline import Record
-from nbvertex.state import Change
+from nbvertex.state import Change, FileSeen
 
 COMPRESS = 1024  # bytes from which outputs are compressed
 DIED = "died"  # the state of a run whose process is gone without a word
@@ -84,13 +84,6 @@ class StepRow(Record, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class FileSeen(Record, frozen=True, kw_only=True):
-    """A file as a step met it; ``digest`` is empty where there was none."""
-
-    path: str
-    digest: str
-
-
 class Outcome(Record, frozen=True, kw_only=True):
     """What an attempt of a step left.
 
@@ -132,6 +125,27 @@ _OUTCOME = "outcomes.id, run, change, live, files, started, ended"
 _STEP = "position, attempt, name, state, code, key, inputs, outcome, started, ended, error"
 
 
+class Notes:
+    """What took long to find out, by name.
+
+    Args:
+        database: where it is noted.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, name: str) -> str | None:
+        """What was noted under a name."""
+        rows = self._database.rows("SELECT value FROM notes WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
+
+    def write(self, name: str, value: str) -> None:
+        """Note something under a name."""
+        with self._database.write() as tx:
+            tx.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (name, value))
+
+
 class Lineage:
     """The rows of a home's database.
 
@@ -141,6 +155,7 @@ class Lineage:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.notes = Notes(database)
 
     # --- writing: always within a transaction, which the caller opens ------------------------------------
 
@@ -207,6 +222,10 @@ class Lineage:
             "INSERT OR REPLACE INTO cache (key, outcome, used) VALUES (?, ?, ?)", (key, number, time.time())
         )
 
+    def used(self, tx: Transaction, key: str) -> None:
+        """The key was asked for just now, so what it stands for is evicted last."""
+        tx.execute("UPDATE cache SET used = ? WHERE key = ?", (time.time(), key))
+
     def disown(self, tx: Transaction, digest: str) -> None:
         """No outcome that needs the artifact stands for anything any more."""
         tx.execute(
@@ -217,12 +236,14 @@ class Lineage:
         """A run is in another state."""
         tx.execute("UPDATE runs SET state = ?, ended = ?, error = ? WHERE id = ?", (state, at, error, run))
 
-    def describe(self, run: str, **columns: str | bool | None) -> None:
-        """Add what was found out late: ``output``, ``commit`` and ``dirty``."""
-        names = {"output": "output", "commit": "commit_id", "dirty": "dirty"}
+    def commit(self, tx: Transaction, run: str, commit: str | None, dirty: bool | None) -> None:
+        """The git commit of a run, and whether files differ from it."""
+        tx.execute("UPDATE runs SET commit_id = ?, dirty = ? WHERE id = ?", (commit, dirty, run))
+
+    def describe(self, run: str, *, output: str) -> None:
+        """Add what is known late: where the output notebook is."""
         with self.database.write() as tx:
-            for name, value in columns.items():
-                tx.execute(f"UPDATE runs SET {names[name]} = ? WHERE id = ?", (value, run))
+            tx.execute("UPDATE runs SET output = ? WHERE id = ?", (output, run))
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -273,12 +294,6 @@ class Lineage:
         sql = f"SELECT {_OUTCOME} FROM cache JOIN outcomes ON outcomes.id = cache.outcome WHERE cache.key = ?"
         rows = self.database.rows(sql, (key,))
         return _outcome(rows[0]) if rows else None
-
-    def used(self, keys: Iterable[str]) -> None:
-        """The keys were asked for just now, so what they stand for is evicted last."""
-        now = time.time()
-        with self.database.write() as tx:
-            tx.many("UPDATE cache SET used = ? WHERE key = ?", [(now, key) for key in keys])
 
     def steps(self, run: str) -> list[StepRow]:
         """Every attempt of every step of a run, in order."""

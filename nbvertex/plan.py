@@ -20,6 +20,7 @@ class Planned:
         step: the step.
         code: its cells' digests in one.
         wanted: the names it loads; None: all.
+        live: the names that are kept when it ends; None: all.
         needs: the places of the steps that must have ended before.
         given: the parameters injected into it, after which cell each.
     """
@@ -28,6 +29,7 @@ class Planned:
     step: Step
     code: str
     wanted: tuple[str, ...] | None
+    live: tuple[str, ...] | None
     needs: tuple[int, ...]
     given: Given
 
@@ -66,8 +68,17 @@ def make(
     """
     places = {step.name: index for index, step in enumerate(pipeline.steps)}
     given = _given(pipeline, parameters)
+    greedy = max((index for index, step in enumerate(pipeline.steps) if step.facts.everything), default=-1)
     steps = tuple(
-        Planned(index, step, code_of(step), wanted(step), _needs(step, places), given.get(index, ()))
+        Planned(
+            index=index,
+            step=step,
+            code=code_of(step),
+            wanted=wanted(step),
+            live=None if index < greedy else step.live,
+            needs=_needs(step, places),
+            given=given.get(index, ()),
+        )
         for index, step in enumerate(pipeline.steps)
     )
     if only is not None:
@@ -87,6 +98,15 @@ def wanted(step: Step) -> tuple[str, ...] | None:
     if facts.everything:
         return None
     return tuple(sorted({*facts.reads, *facts.mutates, *facts.touches, *facts.deletes}))
+
+
+def missing_names(kept: tuple[str, ...] | None, needed: tuple[str, ...] | None) -> list[str]:
+    """The names that are needed and were not kept; None stands for all names."""
+    if kept is None:
+        return []
+    if needed is None:
+        return ["every name"]
+    return sorted(set(needed) - set(kept))
 
 
 def _needs(step: Step, places: Mapping[str, int]) -> tuple[int, ...]:

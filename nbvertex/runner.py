@@ -1,40 +1,37 @@
-"""A pipeline runs here: its steps in processes of their own, side by side, recorded in notebook order."""
+"""A pipeline runs here: prepared, conducted to its end, and told as one result."""
 
 from __future__ import annotations
 
 import os
 import platform
 import random
+import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from nbvertex import past as pasts
 from nbvertex import plan as plans
 from nbvertex import worker
+from nbvertex.cache import Keys
+from nbvertex.conductor import Conductor
 from nbvertex.deck import Deck, Processes, Settings
+from nbvertex.environment import Packages, interpreter
 from nbvertex.errors import Interrupted, NbvertexError
-from nbvertex.events import (
-    CellResult,
-    RunEnded,
-    RunEvent,
-    RunResult,
-    RunStarted,
-    RunState,
-    StepChanged,
-    StepResult,
-    StepState,
-)
-from nbvertex.flight import Crashed, Flight, Landed
+from nbvertex.events import CellResult, RunEnded, RunEvent, RunResult, RunStarted, RunState, StepResult
+from nbvertex.files import Files
 from nbvertex.home import Home
 from nbvertex.interrupts import Interrupts
-from nbvertex.ledger import Entry, Ledger
-from nbvertex.lineage import Outcome, Run, StepRow
+from nbvertex.ledger import Ledger
+from nbvertex.lineage import Run
+from nbvertex.past import Past
 from nbvertex.pipeline import Pipeline, dump
-from nbvertex.state import State
-
-IDLE = 0.25  # seconds after which a wait is broken off to write what is known
-TURN = 0.02  # seconds between two looks at a lock that another run holds
+from nbvertex.plan import Plan
+from nbvertex.repository import Repository
 
 
 def wait_before(attempt: int) -> float:
@@ -42,200 +39,47 @@ def wait_before(attempt: int) -> float:
     return float(min(60.0, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.5))
 
 
-class Runner:
-    """The loop of one run: what is ready starts, what has ended is recorded in notebook order.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a run; see `run`."""
+
+    pipeline: Pipeline
+    notebook: Path | None
+    parameters: Mapping[str, Any]
+    cwd: Path | None
+    python: str | None
+    only: str | None
+    start: str | None
+    resume: str | None
+
+    @property
+    def name(self) -> str:
+        """What the runs of the notebook are found by."""
+        return str(self.notebook.absolute()) if self.notebook is not None else self.pipeline.notebook
+
+    @property
+    def shown(self) -> str:
+        """The notebook as the user named it."""
+        return str(self.notebook) if self.notebook is not None else self.pipeline.notebook
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that can begin.
 
     Args:
-        plan: the steps.
-        ledger: the run's book, open.
-        deck: where attempts run.
-        jobs: how many steps compute at the same time.
-        backoff: seconds to wait after attempt n.
-        tell: hears every event.
+        row: the run's row; without an id where it is a new one.
+        plan: what is to be done.
+        packages: what its Python has installed.
+        version: that Python's.
+        past: the run that it goes on with, or that it takes its beginning from.
     """
 
-    def __init__(
-        self,
-        plan: plans.Plan,
-        ledger: Ledger,
-        deck: Deck,
-        *,
-        jobs: int,
-        backoff: Callable[[int], float],
-        tell: Callable[[RunEvent], None],
-    ) -> None:
-        self.plan = plan
-        self.ledger = ledger
-        self.deck = deck
-        self.results: dict[int, StepResult] = {}
-        self.failure: NbvertexError | None = None
-        self._jobs = jobs
-        self._backoff = backoff
-        self._tell = tell
-        self._state = State()
-        self._head = plan.first
-        self._flights: dict[int, Flight] = {}
-        self._tries: dict[int, int] = {}  # place of a step -> its attempts so far
-        self._not_before = 0.0
-
-    def go(self, interrupts: Interrupts) -> None:
-        """Run until every step is recorded or one has failed.
-
-        Raises:
-            KeyboardInterrupt: somebody asked to stop.
-            NbvertexError: the run cannot go on.
-        """
-        while True:
-            interrupts.check()
-            self._record_what_ended()
-            if self.failure is not None or self._head >= self.plan.end:
-                self.ledger.flush()
-                return
-            self._launch()
-            if self.ledger.unsaved:
-                self.ledger.flush()
-            self._confirm_head()
-            head = self._flights.get(self._head)
-            if head is None or head.running:
-                with interrupts.listening():
-                    happened = self.deck.hear(self._patience())
-                if not happened:
-                    self.ledger.flush()
-
-    def _patience(self) -> float:
-        if self._head in self._flights:
-            return IDLE
-        return min(IDLE, max(TURN, self._not_before - time.monotonic()))
-
-    # --- starting ----------------------------------------------------------------------------------------
-
-    def _launch(self) -> None:
-        if self._head not in self._flights and time.monotonic() >= self._not_before:
-            self._open(self.plan.steps[self._head], self._state, early=self.ledger.unsaved)
-
-    def _open(self, planned: plans.Planned, state: State, *, early: bool) -> None:
-        number = self._tries.get(planned.index, 0) + 1
-        flight = Flight(planned, number, state.inputs(planned.wanted), early, live=planned.step.live)
-        self.deck.start(flight)
-        self._flights[planned.index] = flight
-        self._tries[planned.index] = number
-        self.ledger.started(_row(flight, "running"))
-        self._tell_step(flight, "running", at=flight.started)
-
-    def _confirm_head(self) -> None:
-        """The head may do what others can see, once all before it is durable and what it read still holds."""
-        flight = self._flights.get(self._head)
-        if flight is None or not flight.early or not flight.running or self.ledger.unsaved:
-            return
-        if self._holds(flight):
-            self.deck.confirm(flight)
-        else:
-            self._throw_away(flight)
-
-    def _holds(self, flight: Flight) -> bool:
-        """Whether what it read is what it would read now."""
-        return self._state.inputs(flight.planned.wanted) == flight.inputs
-
-    def _throw_away(self, flight: Flight) -> None:
-        del self._flights[flight.planned.index]
-        self._tries[flight.planned.index] -= 1
-        self.deck.drop(flight)
-
-    # --- recording ---------------------------------------------------------------------------------------
-
-    def _record_what_ended(self) -> None:
-        while self.failure is None and self._head < self.plan.end:
-            flight = self._flights.get(self._head)
-            if flight is None or flight.running:
-                return
-            if flight.early and not self._holds(flight):
-                self._throw_away(flight)
-                return
-            del self._flights[self._head]
-            if isinstance(flight.ending, Landed):
-                self._record(flight, flight.ending)
-            elif isinstance(flight.ending, Crashed):
-                self._crashed(flight, flight.ending)
-
-    def _record(self, flight: Flight, landed: Landed) -> None:
-        state: StepState = "cached" if flight.cached else "done"
-        self._state.apply(landed.outcome.change)
-        row = _row(flight, state, ended=landed.outcome.ended)
-        self.ledger.ended(Entry(row, landed.outcome, tuple(flight.cells.values()), flight.key))
-        self.results[self._head] = _result(flight, state, landed.outcome)
-        self._head += 1
-        self._tell_step(flight, state, at=landed.outcome.ended)
-
-    def _crashed(self, flight: Flight, crash: Crashed) -> None:
-        now, why = time.time(), str(crash.error)
-        outcome = Outcome(run=self.ledger.run, started=flight.started, ended=now)
-        row = _row(flight, "failed", ended=now, error=why)
-        self.ledger.ended(Entry(row, outcome, tuple(flight.cells.values())))
-        if crash.again and flight.number <= flight.planned.step.options.retries:
-            self._not_before = time.monotonic() + self._backoff(flight.number)
-        else:
-            self.failure = crash.error
-            self.results[self._head] = _result(flight, "failed", outcome, why=why)
-        self._tell_step(flight, "failed", at=now, error=why)
-
-    def _tell_step(self, flight: Flight, state: StepState, *, at: float, error: str | None = None) -> None:
-        self._tell(
-            StepChanged(
-                run=self.ledger.run,
-                step=flight.planned.name,
-                state=state,
-                at=at,
-                attempt=flight.number,
-                seconds=None if state == "running" else at - flight.started,
-                error=error,
-            )
-        )
-
-
-def _row(
-    flight: Flight, state: StepState, *, ended: float | None = None, error: str | None = None
-) -> StepRow:
-    homes = flight.inputs.homes()
-    return StepRow(
-        position=flight.planned.index,
-        attempt=flight.number,
-        name=flight.planned.name,
-        state=state,
-        code=flight.planned.code,
-        key=flight.key,
-        inputs={name: homes[entry] for name, entry in flight.inputs.names.items() if entry is not None},
-        started=flight.started,
-        ended=ended,
-        error=error,
-    )
-
-
-def _result(flight: Flight, state: StepState, outcome: Outcome, why: str | None = None) -> StepResult:
-    cells: dict[int, CellResult] = {}
-    for cell in flight.planned.step.cells:
-        found = flight.cells.get(cell.position)
-        cells[cell.position] = (
-            CellResult(position=cell.position, state="skipped")
-            if found is None
-            else CellResult(
-                position=cell.position,
-                state=found.state,
-                count=found.count,
-                started=found.started,
-                ended=found.ended,
-                outputs=found.outputs,
-            )
-        )
-    return StepResult(
-        name=flight.planned.name,
-        state=state,
-        attempt=flight.number,
-        source=outcome.run if state == "cached" else None,
-        started=outcome.started,
-        ended=outcome.ended,
-        cells=cells,
-        why=why,
-    )
+    row: Run
+    plan: Plan
+    packages: Packages
+    version: str
+    past: Past | None = None
 
 
 def run(
@@ -247,6 +91,11 @@ def run(
     cwd: Path | None = None,
     jobs: int | None = None,
     python: str | None = None,
+    cache: bool = True,
+    only: str | None = None,
+    start: str | None = None,
+    resume: str | None = None,
+    output_limit: int = 10_000_000,
     on_event: Callable[[RunEvent], None] = lambda event: None,
     pool_factory: Callable[..., Processes] = worker.Pool,
     backoff: Callable[[int], float] = wait_before,
@@ -261,6 +110,11 @@ def run(
         cwd: the working folder of every step; by default the current one.
         jobs: how many steps compute at the same time; by default as many as there are processors.
         python: the interpreter of the steps; by default this one.
+        cache: take the results of earlier runs where nothing has changed.
+        only: run this step alone, on what the newest run left before it.
+        start: run from this step on, likewise.
+        resume: go on with this run, which ended too early; by default in its folder and with its Python.
+        output_limit: bytes of output kept per cell.
         on_event: hears what happens while it happens.
         pool_factory: makes the processes.
         backoff: seconds to wait after attempt n of a step with retries.
@@ -269,89 +123,158 @@ def run(
         what every cell did, and in ``error`` what is to be told of a run that did not end well.
 
     Raises:
-        StoreError: the home cannot be written.
-        UsageError: the interpreter cannot be started.
+        StoreError: the home cannot be read or written.
+        UsageError: there is no such step or run, or it is still running.
+        Refused: what an earlier run left does not fit.
     """
-    import sys
-
-    folder = str((cwd or Path.cwd()).absolute())
-    interpreter = python or sys.executable
-    given = dict(parameters or {})
-    name = str(notebook) if notebook is not None else pipeline.notebook
-    plan = plans.make(pipeline, given)
+    asked = Asked(pipeline, notebook, parameters or {}, cwd, python, only, start, resume)
     ledger = Ledger(home)
     try:
-        row = Run(
-            id="",
-            notebook=str(notebook.absolute()) if notebook is not None else pipeline.notebook,
-            name=pipeline.name,
-            pipeline=dump(pipeline),
-            parameters=given,
-            environment={"python": platform.python_version(), "platform": platform.platform()},
-            cwd=folder,
-            python=interpreter,
-            state="running",
-            started=time.time(),
-        )
-        ledger.begin(row, [(step.name, step.code) for step in plan.steps])
+        repository = Repository(notebook.absolute().parent if notebook is not None else Path.cwd())
+        prepared = _prepared(asked, ledger)
+        row, plan = prepared.row, prepared.plan
+        if resume is None:
+            ledger.begin(row, [(step.name, step.code) for step in plan.steps])
+        else:
+            ledger.reopen(row.id)
+        ignored = (str(home.folder), str(Path(worker.__file__).parent))
+        files = Files(Path(row.cwd), prepared.packages.interpreter.owns, ignored)
+        environ = {"PYTHONHASHSEED": "0", **os.environ}
+        keys = Keys(plan.steps, prepared.packages, prepared.version, files, environ) if cache else None
         deck = Deck(
             ledger,
-            Settings(name, folder),
-            lambda: pool_factory(interpreter, preload=_preload(pipeline), cwd=folder),
+            Settings(asked.shown, row.cwd, output_limit=output_limit),
+            lambda: pool_factory(row.python, preload=_preload(prepared), env=environ, cwd=row.cwd),
             on_event,
         )
         count = jobs or len(os.sched_getaffinity(0))
-        runner = Runner(plan, ledger, deck, jobs=count, backoff=backoff, tell=on_event)
-        on_event(
-            RunStarted(
-                run=ledger.run,
-                pipeline=pipeline.name,
-                steps=tuple(step.name for step in plan.steps),
-                at=row.started,
-            )
+        conductor = Conductor(
+            plan, ledger, deck, keys=keys, files=files, jobs=count, backoff=backoff, tell=on_event
         )
-        state, error = _until_the_end(runner)
-        result = RunResult(
-            run=ledger.run,
-            state=state,
-            started=row.started,
-            ended=time.time(),
-            parameters=given,
-            steps=_all_results(runner, error),
-            error=error,
-        )
-        on_event(RunEnded(run=ledger.run, state=state, at=result.ended, error=str(error) if error else None))
-        return result
+        return _conduct(conductor, prepared, repository, on_event)
     finally:
         ledger.close()
 
 
-def _until_the_end(runner: Runner) -> tuple[RunState, NbvertexError | None]:
+def _prepared(asked: Asked, ledger: Ledger) -> Prepared:
+    notes = ledger.lineage.notes
+    old = ledger.lineage.run(asked.resume) if asked.resume is not None else None
+    python = asked.python or (old.python if old is not None else sys.executable)
+    found = interpreter(python, notes)
+    packages = Packages(found, notes)
+    plan = plans.make(asked.pipeline, asked.parameters, only=asked.only, start=asked.start)
+    if old is not None:
+        past = pasts.of_run(ledger.lineage, old)
+        plan = plans.make(asked.pipeline, pasts.same_parameters(old, asked.parameters))
+        pasts.to_resume(past, plan, found.version)
+        return Prepared(old, plan, packages, found.version, past)
+    row = Run(
+        id="",
+        notebook=asked.name,
+        name=asked.pipeline.name,
+        pipeline=dump(asked.pipeline),
+        parameters=dict(asked.parameters),
+        environment={
+            "python": found.version,
+            "platform": platform.platform(),
+            "packages": {package.name: package.version for package in packages.all().values()},
+        },
+        cwd=str((asked.cwd or Path.cwd()).absolute()),
+        python=python,
+        state="running",
+        started=time.time(),
+    )
+    if plan.first == 0:
+        return Prepared(row, plan, packages, found.version)
+    past = pasts.before(ledger.lineage, asked.name, plan, found.version)
+    merged = pasts.merged_parameters(past, asked.parameters, plan)
+    plan = plans.make(asked.pipeline, merged, only=asked.only, start=asked.start)
+    return Prepared(msgspec.structs.replace(row, parameters=merged), plan, packages, found.version, past)
+
+
+def _conduct(
+    conductor: Conductor, prepared: Prepared, repository: Repository, tell: Callable[[RunEvent], None]
+) -> RunResult:
+    row, plan, past = prepared.row, prepared.plan, prepared.past
+    resumed = bool(row.id)
+    ident = conductor.ledger.run
+    tell(
+        RunStarted(
+            run=ident,
+            pipeline=row.name,
+            steps=tuple(step.name for step in plan.steps),
+            at=time.time(),
+            resumed=resumed,
+        )
+    )
+    if past is not None:
+        conductor.take_over(past, source=None if resumed else past.run.id)
+    state, error = _until_the_end(conductor, repository)
+    ended = time.time()
+    tell(RunEnded(run=ident, state=state, at=ended, error=str(error) if error else None))
+    return RunResult(
+        run=ident,
+        state=state,
+        started=row.started,
+        ended=ended,
+        parameters=row.parameters,
+        steps=_all_results(conductor, error),
+        error=error,
+    )
+
+
+def _until_the_end(conductor: Conductor, repository: Repository) -> tuple[RunState, NbvertexError | None]:
+    """Run, see to it that nothing is left of it, and record how it ended."""
     state: RunState
     error: NbvertexError | None
     with Interrupts() as interrupts:
         try:
-            runner.go(interrupts)
-            error = runner.failure
+            conductor.go(interrupts)
+            error = conductor.failure
             state = "failed" if error else "done"
         except KeyboardInterrupt:
-            error, state = Interrupted("interrupted"), "interrupted"
+            hint = f"nbvertex runs resume {conductor.ledger.run}"
+            error, state = Interrupted("interrupted", hint=hint), "interrupted"
         except NbvertexError as problem:
             error, state = problem, "failed"
         finally:
-            runner.deck.close()
-        runner.ledger.end(state, str(error) if error else None)
+            conductor.close()
+        try:
+            conductor.ledger.end(state, str(error) if error else None, repository.state())
+        except NbvertexError as problem:  # the disk may be what made it fail: then that is told
+            error, state = error or problem, "failed"
     return state, error
 
 
-def _all_results(runner: Runner, error: NbvertexError | None) -> dict[str, StepResult]:
+def _all_results(conductor: Conductor, error: NbvertexError | None) -> dict[str, StepResult]:
     found: dict[str, StepResult] = {}
-    for step in runner.plan.steps:
-        found[step.name] = runner.results.get(step.index) or StepResult(
-            name=step.name, state="skipped", why="not run"
+    plan = conductor.plan
+    for step in plan.steps:
+        if step.index in conductor.results:
+            found[step.name] = conductor.results[step.index]
+            continue
+        asked = plan.first <= step.index < plan.end
+        why = _why_not_run(conductor, error) if asked else "it was not asked for"
+        found[step.name] = StepResult(
+            name=step.name,
+            state="skipped",
+            cells={
+                cell.position: CellResult(position=cell.position, state="skipped") for cell in step.step.cells
+            },
+            why=why,
         )
     return found
 
 
-def _preload(pipeline: Pipeline) -> tuple[str, ...]:
-    return pipeline.steps[0].facts.imports if pipeline.steps else ()
+def _why_not_run(conductor: Conductor, error: NbvertexError | None) -> str:
+    failed = [result.name for result in conductor.results.values() if result.state == "failed"]
+    if failed:
+        return f"not run because step {failed[0]} failed"
+    return f"not run: {error}" if error is not None else "not run"
+
+
+def _preload(prepared: Prepared) -> tuple[str, ...]:
+    """What the warm process imports: the set-up's imports, as far as they never change while it lives."""
+    first = prepared.plan.steps[0].step if prepared.plan.steps else None
+    modules = first.facts.imports if first is not None else ()
+    return tuple(module for module in modules if prepared.packages.installed(module))
