@@ -100,7 +100,7 @@ def _view(session: Session, *, as_json: bool, outputs: bool, shown: bool) -> Vie
 
 
 def _tell_run(ran: Ran, *, as_json: bool) -> None:
-    from nbvertex import live, report
+    from nbvertex import live, output_file, report
 
     result = ran.result
     if as_json:
@@ -109,7 +109,7 @@ def _tell_run(ran: Ran, *, as_json: bool) -> None:
     elif ran.output is not None:
         click.echo(str(ran.output))
     elif ran.unwritten is None:
-        click.echo(report.encode(ran.notebook), nl=False)
+        click.echo(output_file.encode(ran.notebook), nl=False)
     if result.error is not None:
         for line in report.traceback_of(result):
             click.echo(console.coloured(line), err=True, color=False if os.environ.get("NO_COLOR") else None)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import ast
-import copy
 import json
 import math
-import os
-import stat
-from pathlib import Path
 from typing import Any
 
 import making
 import nbformat
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbvertex import report
-from nbvertex.errors import Interrupted, Place, StepFailed, StoreError, UsageError
+from nbvertex import output_file, report
+from nbvertex.errors import Interrupted, Place, StepFailed
 from nbvertex.events import (
     CellEnded,
     CellOutput,
@@ -80,7 +75,7 @@ def result(*steps: StepResult, **more: Any) -> RunResult:
 
 def composed(*steps: StepResult, source: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     notebook = report.compose(raw() if source is None else source, PIPELINE, result(*steps, **more), "9.9")
-    nbformat.validate(json.loads(report.encode(notebook)))
+    nbformat.validate(json.loads(output_file.encode(notebook)))
     return notebook
 
 
@@ -164,7 +159,7 @@ def failed(message: str = "ValueError: <b>no</b>") -> RunResult:
 def test_a_failed_run_says_where_it_stopped() -> None:
     """At the top, with a link to a cell before the one that failed; what it had shown is kept."""
     notebook = report.compose(raw(), PIPELINE, failed(), "9.9")
-    nbformat.validate(json.loads(report.encode(notebook)))
+    nbformat.validate(json.loads(output_file.encode(notebook)))
     top, flag = notebook["cells"][0], notebook["cells"][4]
     assert "cell 4 [step b], line 1" in top["source"]
     assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in top["source"]
@@ -176,7 +171,7 @@ def test_a_failed_run_says_where_it_stopped() -> None:
 
 def test_an_output_notebook_can_be_run_again() -> None:
     """The cells that told of the last failure are gone."""
-    again = json.loads(report.encode(report.compose(raw(), PIPELINE, failed(), "9.9")))
+    again = json.loads(output_file.encode(report.compose(raw(), PIPELINE, failed(), "9.9")))
     notebook = report.compose(again, PIPELINE, result(), "9.9")
     assert not any("stopped" in "".join(c["source"]) for c in notebook["cells"])
 
@@ -283,102 +278,6 @@ def test_what_was_running_when_a_run_ended_has_failed() -> None:
     assert found.steps["a"].state == found.steps["a"].cells[3].state == "failed"
     assert found.steps["a"].cells[3].outputs[0]["text"] == "half"
     assert found.steps["b"].state == "queued"
-
-
-# --- to disk ------------------------------------------------------------------------------------------
-
-
-def test_the_file_is_laid_out_as_jupyter_does(tmp_path: Path) -> None:
-    """Byte for byte what nbformat would write."""
-    notebook = composed(done("a", 3, HELLO, {"output_type": "display_data", "metadata": {}, "data": {
-        "text/plain": "a\nb", "image/svg+xml": "<svg>\n</svg>", "application/json": {"a": "x\ny"}, "text/html": "é"}}))  # fmt: skip
-    report.write(tmp_path / "out.ipynb", notebook)
-    theirs = nbformat.from_dict(copy.deepcopy(json.loads(report.encode(notebook))))
-    nbformat.write(theirs, tmp_path / "theirs.ipynb")
-    assert (tmp_path / "out.ipynb").read_text() == (tmp_path / "theirs.ipynb").read_text()
-
-
-def test_half_a_surrogate_pair_is_written_as_an_escape() -> None:
-    """Some notebooks hold them in old outputs and metadata."""
-    assert b"\\ud83d" in report.encode({"cells": [], "metadata": {"x": "\ud83d"}})
-
-
-def test_a_reader_finds_the_old_file_or_the_new(tmp_path: Path) -> None:
-    """The file is replaced as a whole, keeps its mode, and nothing else is left behind."""
-    path = tmp_path / "out.ipynb"
-    path.write_text("old")
-    path.chmod(0o640)
-    with path.open() as old:
-        report.write(path, raw())
-        assert old.read() == "old"
-    assert json.loads(path.read_text())["nbformat"] == 4
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["out.ipynb"]
-
-
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    """What it leads to is replaced."""
-    (tmp_path / "real.ipynb").write_text("old")
-    (tmp_path / "link.ipynb").symlink_to("real.ipynb")
-    report.write(tmp_path / "link.ipynb", raw())
-    assert (tmp_path / "link.ipynb").is_symlink()
-    assert json.loads((tmp_path / "real.ipynb").read_text())["nbformat"] == 4
-
-
-def test_a_full_disk_is_one_error(tmp_path: Path) -> None:
-    """It names the file."""
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full")
-    with pytest.raises(StoreError, match="/dev/full cannot be written: No space left"):
-        report.write(full, raw())
-
-
-def test_where_an_output_notebook_may_go(tmp_path: Path) -> None:
-    """A new file, an old one, and a device."""
-    notebook = tmp_path / "nb.ipynb"
-    notebook.write_text("{}")
-    (tmp_path / "old.ipynb").write_text("{}")
-    for out in (tmp_path / "new.ipynb", tmp_path / "old.ipynb", tmp_path / "plain", Path(os.devnull)):
-        report.check_place(out, notebook, overwrite=False)
-    report.check_place(notebook, notebook, overwrite=True)
-    assert sorted(os.listdir(tmp_path)) == ["nb.ipynb", "old.ipynb"]
-
-
-@pytest.mark.parametrize(
-    "out, message, hint",
-    [
-        ("nb.ipynb", "is the notebook itself", "--overwrite"),
-        ("link.ipynb", "is the notebook itself", "--overwrite"),
-        ("../{}/nb.ipynb", "is the notebook itself", "--overwrite"),
-        ("script.py", "is no name for a notebook", "script.ipynb"),
-        ("folder", "is a folder", "folder/nb.ipynb"),
-        ("none/out.ipynb", "there is no folder", "mkdir -p"),
-        ("no ne/out.ipynb", "there is no folder", "mkdir -p '"),
-        ("gs://bucket/out.ipynb", "is not on this machine", "copy"),
-        ("nb.ipynb/out.ipynb", "there is no folder", "mkdir"),
-    ],
-)
-def test_where_it_may_not_go(
-    out: str, message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Refused before anything runs, with what to do."""
-    monkeypatch.chdir(tmp_path)
-    Path("nb.ipynb").write_text("{}")
-    Path("link.ipynb").hardlink_to("nb.ipynb")
-    Path("folder").mkdir()
-    with pytest.raises(UsageError, match=message) as caught:
-        report.check_place(Path(out.format(tmp_path.name)), Path("nb.ipynb"), overwrite=False)
-    assert hint in str(caught.value.hint)
-
-
-def test_an_unwritable_folder(tmp_path: Path) -> None:
-    """Found by trying, before anything runs."""
-    folder = Path("/proc") if os.geteuid() == 0 else tmp_path / "locked"
-    if folder != Path("/proc"):
-        folder.mkdir(mode=0o500)
-    with pytest.raises(UsageError, match="cannot be written"):
-        report.check_place(folder / "out.ipynb", tmp_path / "nb.ipynb", overwrite=False)
 
 
 def test_a_literal_of_odd_floats() -> None:

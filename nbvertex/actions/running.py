@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nbvertex import __version__, report
+from nbvertex import __version__, output_file, report
 from nbvertex.actions.reading import Opened
 from nbvertex.errors import StoreError, UsageError
 from nbvertex.events import RunEvent, RunResult, RunStarted
@@ -155,7 +155,7 @@ def _decoded(text: str) -> str:
 def _place(out: str | None, notebook: Path, *, overwrite: bool) -> Path | None:
     if out is None or out == STDOUT:
         return None
-    report.check_place(Path(out), notebook, overwrite=overwrite)
+    output_file.check_place(Path(out), notebook, overwrite=overwrite)
     return Path(out)
 
 
@@ -238,7 +238,7 @@ class Copy:
         if out.is_relative_to(self._home.runs):
             with writing(out.parent):
                 out.parent.mkdir(parents=True, exist_ok=True)
-        report.write(out, notebook)
+        output_file.write(out, notebook)
 
     def _remember(self, run: str, out: Path) -> None:
         from nbvertex.database import Database
