@@ -42,22 +42,22 @@ class Finding:
     mend: str = ""
 
 
-# name, what for, the oldest that works, the extra that brings it (None: the base install does).
+# name, what it is for, the oldest that works, what brings it, and whether runs here need it.
 PACKAGES = (
-    ("click", "the command line", "8.1", None),
-    ("ipython", "running cells", "8.18", None),
-    ("jupytext", "notebooks as .py files", "1.16", None),
-    ("msgspec", "the model", "0.18.5", None),
-    ("nbformat", "old notebooks", "5.9", None),
-    ("rich", "progress on a terminal", "13", None),
-    ("fsspec", "stores elsewhere", "2024.2", None),
-    ("jinja2", "written files", "3.1", None),
-    ("papermill", "running the notebook as a whole", "2.6", "test"),
-    ("ipykernel", "a Jupyter kernel", "6.29", "test"),
-    ("jupyterlab", "working in JupyterLab", "4.2", "lab"),
-    ("anywidget", "the live view in JupyterLab", "0.9.13", "lab"),
-    ("google-cloud-aiplatform", "submitting to Vertex AI", "1.133", "vertex"),
-    ("kfp", "checking pipeline files with the KFP client", "2.14", "kfp"),
+    ("click", "the command line", "8.1", "", True),
+    ("ipython", "running cells", "8.18", "", True),
+    ("jupytext", "notebooks as .py files", "1.16", "", True),
+    ("msgspec", "the model", "0.18.5", "", True),
+    ("nbformat", "notebooks of nbformat 3 and older", "5.9", "", True),
+    ("rich", "progress on a terminal", "13", "", True),
+    ("fsspec", "stores elsewhere", "2024.2", "", True),
+    ("jinja2", "nbvertex convert", "3.1", "", True),
+    ("ipykernel", "working in Jupyter", "6.29", "", False),
+    ("papermill", "running a notebook as a whole", "2.6", "", False),
+    ("jupyterlab", "working in JupyterLab", "4.2", "nbvertex[lab]", False),
+    ("anywidget", "the live view in JupyterLab", "0.9.13", "nbvertex[lab]", False),
+    ("google-cloud-aiplatform", "nbvertex submit", "1.133", "nbvertex[vertex]", False),
+    ("kfp", "checking pipeline files with the KFP client", "2.14", "nbvertex[kfp]", False),
 )
 
 
@@ -98,11 +98,13 @@ def _python() -> Iterator[Finding]:
         yield Finding("fork", "wrong", platform.system(), "starting steps", "use Linux, macOS or WSL")
 
 
-def _package(version_of: Installed, name: str, use: str, oldest: str, extra: str | None) -> Finding:
+def _package(
+    version_of: Installed, name: str, use: str, oldest: str, brought_by: str, needed: bool
+) -> Finding:
     found = version_of(name)
     if found is None:
-        mend = f"pip install 'nbvertex[{extra}]'" if extra else f"pip install '{name}>={oldest}'"
-        return Finding(name, "missing" if extra else "wrong", "not installed", use, mend)
+        mend = f"pip install '{brought_by or f'{name}>={oldest}'}'"
+        return Finding(name, "wrong" if needed else "missing", "not installed", use, mend)
     if _numbers(found) < _numbers(oldest):
         return Finding(
             name, "wrong", f"{found}, older than {oldest}", use, f"pip install -U '{name}>={oldest}'"

@@ -183,8 +183,8 @@ def printed(output: Mapping[str, Any]) -> Iterator[str]:
     """The lines of text in an output, without what would steer a terminal."""
     data = output.get("data", {})
     text = output.get("text", data.get("text/plain", "") if "text/html" not in data else "")
-    for line in ("".join(text) if isinstance(text, list) else str(text)).splitlines():
-        clean = ESCAPES.sub("", line.rpartition("\r")[2]).expandtabs()
+    for line in ("".join(text) if isinstance(text, list) else str(text)).split("\n"):
+        clean = ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2]).expandtabs()
         if clean.strip():
             yield visible(clean)
 
