@@ -159,10 +159,10 @@ class Pool:
     def _start_warm(self) -> None:
         self._control, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - the warm process writes there until `close`
-        settings = json.dumps({"preload": list(self._preload)})
+        settings = json.dumps({"preload": list(self._preload), "without": {}, "spawn": False})
         try:
             self._warm = subprocess.Popen(
-                [self._python, str(self._runtime), str(theirs.fileno()), settings],
+                [self._python, str(self._runtime), "warm", str(theirs.fileno()), settings],
                 pass_fds=[theirs.fileno()],
                 env=self._env,
                 cwd=self._cwd,
@@ -220,7 +220,7 @@ class Pool:
                 soon = max(0.0, min(due) - time.monotonic())
                 left = soon if left is None else min(left, soon)
             for key, mask in self._selector.select(left):
-                if self._selector.get_map().get(key.fileobj) is key:  # not forgotten meanwhile
+                if any(key is known for known in self._selector.get_map().values()):  # not forgotten meanwhile
                     events += key.data(mask)
             self._kill_late()
             if deadline is not None and time.monotonic() >= deadline:
@@ -277,7 +277,7 @@ class Pool:
             data = b""
         if not data:
             self._selector.unregister(self._control)
-            code = self._warm.wait()
+            self._warm.wait()
             raise CannotRun("the warm process has ended")
         for header, _ in self._decoder.feed(data):
             kind = header["kind"]

@@ -27,10 +27,8 @@ def adopt_orphans() -> None:
         _LIBC.prctl(_SET_SUBREAPER, 1)
 
 
-def lead_group(inputs: str, out: int, err: int) -> None:
-    """Make this process the leader of its own session, with these three standard files."""
-    if os.getsid(0) != os.getpid():
-        os.setsid()
+def use_as_standard(inputs: str, out: int, err: int) -> None:
+    """Make these the standard files of this process."""
     null = os.open(inputs, os.O_RDONLY)
     for number, fd in enumerate((null, out, err)):
         os.dup2(fd, number)

@@ -8,43 +8,54 @@ import pickle
 import socket
 import time
 import traceback
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import guard, heap, names, process, shell, streams, wire
 
 
-def live(
-    ip: shell.ZMQInteractiveShell, outputs: tuple[streams.Stream, streams.Stream], fds: list[int]
-) -> NoReturn:
-    """Be the process of one step, from its job to its result.
+@dataclass(frozen=True)
+class Ready:
+    """What a step's process begins with.
 
     Args:
-        ip: the shell.
-        outputs: `sys.stdout` and `sys.stderr`.
-        fds: the socket to the host and the pipes for stdout and stderr.
+        ip: the shell, fresh.
+        outputs: `sys.stdout` and `sys.stderr`, not yet connected.
     """
-    sock = socket.socket(fileno=fds[0])
-    process.lead_group(os.devnull, fds[1], fds[2])
-    received = wire.read(sock)
-    if received is None:
-        os._exit(1)
-    job, blobs = received
-    outlet = streams.Outlet(sock, (fds[1], fds[2]), bytes.fromhex(job["mark"]))
-    for stream in outputs:
-        stream.connect(outlet)
-    ip.connect(outlet.frame)
-    try:
-        Step(ip, outlet, job, blobs).run()
-    except BaseException as error:  # the cells' own errors have been told: this one is about the step
-        message = "".join(traceback.format_exception_only(type(error), error)).strip()
-        outlet.frame({"kind": "broken", "message": message, "traceback": traceback.format_exc()})
-    os._exit(0)
+
+    ip: shell.ZMQInteractiveShell
+    outputs: tuple[streams.Stream, streams.Stream]
+
+    def live(self, sock: socket.socket) -> NoReturn:
+        """Wait for the descriptors of a step's socket and pipes, then be its process."""
+        os.setsid()
+        rehearse(self.ip)  # touches the memory that a fork shares only until then
+        data, fds = wire.receive(sock)
+        if not data:
+            os._exit(0)
+        sock.close()
+        host, out, err = socket.socket(fileno=fds[0]), fds[1], fds[2]
+        process.use_as_standard(os.devnull, out, err)
+        received = wire.read(host)
+        if received is None:
+            os._exit(0)
+        job, blobs = received
+        outlet = streams.Outlet(host, (out, err), bytes.fromhex(job["mark"]))
+        for stream in self.outputs:
+            stream.connect(outlet)
+        self.ip.connect(outlet.frame)
+        try:
+            Step(self.ip, outlet, job, blobs).run()
+        except BaseException as error:  # the cells' own errors have been told: this one is about the step
+            message = "".join(traceback.format_exception_only(type(error), error)).strip()
+            outlet.frame({"kind": "broken", "message": message, "traceback": traceback.format_exc()})
+        os._exit(0)
 
 
 def rehearse(ip: shell.ZMQInteractiveShell) -> None:
     """Do once, before any fork, what every step does and what is slow only the first time."""
     heap.warm_up(ip)
-    ip.run_cell("pass")
+    ip.run_cell("pass")  # type: ignore[no-untyped-call, unused-ignore]
     asyncio.new_event_loop().close()
 
 

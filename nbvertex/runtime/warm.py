@@ -1,9 +1,8 @@
-"""The warm process: it imports what the steps import and forks a child for each of them."""
+"""The warm process: it imports what the steps import and has a child ready for each of them."""
 
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import select
@@ -11,31 +10,45 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable
-from typing import NoReturn
+import warnings
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
-from . import process, streams, wire
+from . import preload, process, streams, tree, wire
+
+_FDS = 3  # a step is given its socket and its two pipes
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Serve the host on the socket whose descriptor is the first argument, until it goes."""
-    control = socket.socket(fileno=int(arguments[0]))
-    settings = json.loads(arguments[1])
+    """Be the warm process, or a spare child that was not forked.
+
+    Args:
+        arguments: ``warm`` or ``spare``, the descriptor of the socket to the host or to the warm process,
+            and the settings as JSON: ``preload``, ``without``, ``spawn``.
+    """
+    role, fd, text = arguments
+    settings: dict[str, Any] = json.loads(text)
+    environ = dict(os.environ)
+    sock = socket.socket(fileno=int(fd))
+    sock.set_inheritable(False)
     _look_like_a_kernel()
     try:
         from . import shell, step
     except ImportError as error:
-        wire.send(control, {"kind": "broken", "message": str(error), "module": error.name})
+        wire.send(sock, {"kind": "broken", "message": str(error), "module": error.name})
         os._exit(1)
-    out, err = streams.Stream("stdout", 1), streams.Stream("stderr", 2)
-    sys.stdout, sys.stderr = out, err
+    outputs = streams.Stream("stdout", 1), streams.Stream("stderr", 2)
+    sys.stdout, sys.stderr = outputs
     ip = shell.make_shell(sys.argv[2])
     shell.forbid_input()
-    for name in settings["preload"]:
-        importlib.import_module(name)
+    birth = Birth(role, int(fd), settings, environ)
+    birth.imports(ip, outputs)
     step.rehearse(ip)
-    process.adopt_orphans()
-    Warm(control, lambda fds: step.live(ip, (out, err), fds)).serve()
+    ready = step.Ready(ip, outputs)
+    if role == "spare":
+        process.die_with(settings["parent"])
+        ready.live(sock)
+    Warm(sock, ready, birth).serve()
 
 
 def _look_like_a_kernel() -> None:
@@ -49,32 +62,74 @@ def _look_like_a_kernel() -> None:
     sys.path.insert(folders.index(True) if True in folders else 0, "")
 
 
+@dataclass
+class Birth:
+    """How this process was started, so that it can start again otherwise.
+
+    Args:
+        role, fd, settings: see `main`.
+        environ: the environment at the start.
+    """
+
+    role: str
+    fd: int
+    settings: dict[str, Any]
+    environ: dict[str, str]
+
+    def imports(self, ip: Any, outputs: tuple[streams.Stream, streams.Stream]) -> None:
+        """Import ahead; where that leaves what must not stay, start anew without it."""
+        spawn = self.settings["spawn"]
+        if self.role == "spare" or not spawn:
+            loader = preload.Preload(ip, outputs, forks=not spawn)
+            loader.run([name for name in self.settings["preload"] if name not in self.settings["without"]])
+            if loader.unfit:
+                self.settings["without"].update(loader.unfit)
+                self._again()
+        if not spawn and preload.leftover_threads():
+            self.settings["spawn"] = True
+            self._again()
+
+    def _again(self) -> NoReturn:
+        os.set_inheritable(self.fd, True)
+        os.execve(sys.executable, self.command(self.role, self.fd), self.environ)
+
+    def command(self, role: str, fd: int) -> list[str]:
+        folder = os.path.dirname(os.path.abspath(__file__))
+        return [sys.executable, folder, role, str(fd), json.dumps({**self.settings, "parent": os.getpid()})]
+
+
 class Warm:
-    """Forks on request and reports how the children end.
+    """Hands jobs' sockets to children that are ready and reports how they end.
 
     Args:
         control: the socket to the host.
-        live: what a child does with the descriptors that the host gave for it.
+        ready: a `step.Ready`: what a forked child begins with.
+        birth: how this process was started.
     """
 
-    def __init__(self, control: socket.socket, live: Callable[[list[int]], NoReturn]) -> None:
+    def __init__(self, control: socket.socket, ready: Any, birth: Birth) -> None:
         self.control = control
-        self.live = live
+        self.ready = ready
+        self.birth = birth
         self.children: dict[int, str] = {}
-        self.ended: set[int] = set()
+        self.ended: set[int] = set()  # not yet reaped
+        self.spare: tuple[int, socket.socket] | None = None
         self.decoder = wire.Decoder()
         self.fds: list[int] = []
+        self.wake, self.bell = socket.socketpair()
 
     def serve(self) -> NoReturn:
         """Answer until the host goes; then nothing of its steps is left."""
+        process.adopt_orphans()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self.bell.setblocking(False)
+        signal.set_wakeup_fd(self.bell.fileno(), warn_on_full_buffer=False)
         gc.collect()
         gc.freeze()
-        self.wake, bell = socket.socketpair()
-        bell.setblocking(False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
-        self.bell = bell
-        wire.send(self.control, {"kind": "ready", "mode": "fork"})
+        settings = self.birth.settings
+        wire.send(self.control, {"kind": "ready", "spawn": settings["spawn"], "without": settings["without"]})
+        self.breed()
         while True:
             ready, _, _ = select.select([self.control, self.wake], [], [])
             if self.wake in ready:
@@ -84,38 +139,66 @@ class Warm:
                 data, fds = wire.receive(self.control)
                 self.fds += fds
                 if not data:
-                    self._leave()
+                    tree.end(os.getpid(), itself=False)
+                    os._exit(0)
                 for header, _ in self.decoder.feed(data):
                     self._obey(header)
 
     def _obey(self, header: wire.Header) -> None:
         if header["kind"] == "start":
-            mine, self.fds = self.fds[:3], self.fds[3:]
-            self._fork(header["id"], mine)
+            mine, self.fds = self.fds[:_FDS], self.fds[_FDS:]
+            self._start(header["id"], mine)
         elif header["kind"] == "reap":
             os.waitpid(header["pid"], 0)
             self.ended.discard(header["pid"])
 
-    def _fork(self, job: str, fds: list[int]) -> None:
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._let_go()
-            process.die_with(parent)
-            self.live(fds)
+    def _start(self, job: str, fds: list[int]) -> None:
+        while True:
+            pid, sock = self.spare or self.breed()
+            self.spare = None
+            try:
+                socket.send_fds(sock, [b"."], fds)
+                break
+            except (BrokenPipeError, ConnectionResetError):  # somebody has killed it while it waited
+                os.waitpid(pid, 0)
+            finally:
+                sock.close()
         for fd in fds:
             os.close(fd)
         self.children[pid] = job
         wire.send(self.control, {"kind": "forked", "id": job, "pid": pid})
+        self.breed()
 
-    def _let_go(self) -> None:
-        """In a child: drop what is the warm process's own."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for sock in (self.control, self.wake, self.bell):
-            sock.close()
+    def breed(self) -> tuple[int, socket.socket]:
+        """Have the child of the next step ready before it is asked for."""
+        ours, theirs = socket.socketpair()
+        pid = self._spawn(theirs) if self.birth.settings["spawn"] else self._fork(ours, theirs)
+        theirs.close()
+        self.spare = pid, ours
+        return self.spare
+
+    def _spawn(self, theirs: socket.socket) -> int:
+        theirs.set_inheritable(True)
+        command = self.birth.command("spare", theirs.fileno())
+        return os.posix_spawn(sys.executable, command, self.birth.environ)
+
+    def _fork(self, ours: socket.socket, theirs: socket.socket) -> int:
+        parent = os.getpid()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # native threads: those that matter are refused
+            pid = os.fork()
+        if pid == 0:
+            for sock in (self.control, self.wake, self.bell, ours):
+                sock.close()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            process.die_with(parent)
+            self.ready.live(theirs)
+        return pid
 
     def _report_ended(self) -> None:
+        known = len(self.ended)
         for pid, job in list(self.children.items()):
             # the process itself stays until the host says so: its number must not go to another meanwhile
             found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -125,11 +208,11 @@ class Warm:
                 killed = found.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
                 status = {"signal": found.si_status} if killed else {"code": found.si_status}
                 wire.send(self.control, {"kind": "exited", "id": job, "pid": pid, **status})
+        if len(self.ended) == known:
+            self._reap_orphans()
 
-    def _leave(self) -> NoReturn:
-        for pid in [*self.children, *self.ended]:
-            try:
-                os.killpg(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        os._exit(0)
+    def _reap_orphans(self) -> None:
+        """Let go of processes that steps have left behind and that have ended since."""
+        mine = {*self.ended, *self.children, self.spare[0] if self.spare else 0}
+        for pid in tree.zombies(os.getpid()) - mine:
+            os.waitpid(pid, 0)
