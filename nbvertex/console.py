@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -53,7 +54,12 @@ def exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return Exit.INTERRUPTED
-    return Exit.REFUSED if isinstance(error, click.ClickException | OSError) else UNEXPECTED
+    return Exit.REFUSED if isinstance(error, click.ClickException) or _of_a_file(error) else UNEXPECTED
+
+
+def _of_a_file(error: BaseException) -> bool:
+    """Whether the system refused something about a file, or there is no room: nothing is wrong with nbvertex then."""
+    return isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC)
 
 
 def told(error: BaseException) -> Iterator[str]:
@@ -82,8 +88,8 @@ def explained(error: BaseException) -> tuple[str, str | None]:
         return _sentence(error.format_message()), f"{context.command_path} --help" if context else None
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted", None
-    if isinstance(error, OSError):
-        return f"{error.filename or 'the system'}: {error.strerror or error}", None
+    if isinstance(error, OSError) and _of_a_file(error):
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part), None
     said = str(error).partition("\n")[0]
     return f"unexpected {type(error).__name__}: {said}", "run it again with --debug for the traceback"
 

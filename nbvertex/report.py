@@ -177,20 +177,13 @@ def _told(cell: Mapping[str, Any], position: int, step: str | None, result: RunR
         metadata[MARK] = {"cell": position, "state": "skipped"}
         return told
     did = result.steps.get(step, StepResult(name=step))
-    cell_did = did.cells.get(position)
-    if cell_did is None:
-        metadata[MARK] = {"cell": position, "step": step, "state": "skipped" if did.started else did.state}
-        return told
+    cell_did = did.cells.get(position, CellResult(position=position, state=did.state))
     state = did.state if did.state == "cached" else cell_did.state
-    metadata[MARK] = {
-        "cell": position,
-        "step": step,
-        "state": state,
-        "started": cell_did.started,
-        "ended": cell_did.ended,
-        "run": did.source or result.run,
-        "attempt": did.attempt,
-    }
+    metadata[MARK] = {"cell": position, "step": step, "state": state}
+    if cell_did.started is not None:
+        run = did.source or result.run
+        times = {"started": cell_did.started, "ended": cell_did.ended}
+        metadata[MARK] |= {**times, "run": run, "attempt": did.attempt}
     told["outputs"] = [dict(output) for output in cell_did.outputs]
     told["execution_count"] = cell_did.count
     return told

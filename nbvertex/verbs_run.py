@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,6 +32,24 @@ if TYPE_CHECKING:
     from nbvertex.live import View
 
 
+jobs = click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), help="How many steps compute at the same time."
+)
+
+
+def watching(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is shown of a run while it goes on."""
+    for option in (
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object a line for every change."
+        ),
+        click.option("--progress-bar/--no-progress-bar", default=True, help="Show progress on stderr."),
+        click.option("--log-output/--no-log-output", help="Show what the cells print."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("run", cls=Verb, help=usage.VERBS["run"])
 @notebook
 @click.argument("out", metavar="[OUT]", required=False, type=click.Path())
@@ -49,54 +68,53 @@ if TYPE_CHECKING:
               help="Run this step alone, on what an earlier run left.")  # fmt: skip
 @click.option("--from", "start", metavar="STEP", shell_complete=steps_of,
               help="Run from this step on, on what an earlier run left.")  # fmt: skip
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many steps compute at the same time.")
+@jobs
 @click.option("--no-cache", is_flag=True, help="Take no results of earlier runs.")
 @click.option("--cwd", metavar="DIR", type=click.Path(), help="The working folder; else the current one.")
 @click.option("-k", "--python", "--kernel", metavar="ENV",
               help="Run the steps in this interpreter, environment or Jupyter kernel.")  # fmt: skip
 @split
 @click.option("--overwrite", "--force", is_flag=True, help="OUT may be the notebook itself.")
-@click.option("--log-output/--no-log-output", help="Show what the cells print.")
-@click.option("--progress-bar/--no-progress-bar", default=True, help="Show progress on stderr.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for every change.")
+@watching
 @click.pass_obj
-def run(
-    session: Session, /, notebook: str, out: str | None, as_json: bool, split: str | None, **said: Any
-) -> None:
+def run(session: Session, /, notebook: str, out: str | None, split: str | None, **said: Any) -> None:
     """The path of the output notebook goes to stdout, progress to stderr."""
     from nbvertex.actions import reading, running
 
-    if out == running.STDOUT and as_json:
-        raise click.UsageError("OUT is stdout, where --json prints", click.get_current_context())
+    watched = {name: said.pop(name) for name in ("as_json", "log_output", "progress_bar")}
+    given = running.Given(*(said.pop(name) for name in ("parameters", "raw", "files", "texts", "encoded")))
+    how = running.How(cache=not said.pop("no_cache"), **said)
     opened = reading.open_notebook(notebook, split=split)
     say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
-    view = _view(session, as_json=as_json, outputs=said["log_output"], shown=said["progress_bar"])
-    try:
-        given = running.Given(said["parameters"], said["raw"], said["files"], said["texts"], said["encoded"])
-        how = running.How(
-            only=said["only"],
-            start=said["start"],
-            jobs=said["jobs"],
-            cache=not said["no_cache"],
-            cwd=said["cwd"],
-            python=said["python"],
-            overwrite=said["overwrite"],
-        )
+    with _watched(session, out, **watched) as view:
         ran = running.run(opened, out, given=given, how=how, on_event=view)
+    _tell_run(ran, as_json=watched["as_json"])
+
+
+@contextlib.contextmanager
+def _watched(
+    session: Session, out: str | None, *, as_json: bool, log_output: bool, progress_bar: bool
+) -> Iterator[View]:
+    """A view of the run that goes on meanwhile."""
+    from nbvertex import live
+    from nbvertex.actions.running import STDOUT
+
+    if as_json and out == STDOUT:
+        raise click.UsageError("OUT is stdout, where --json prints", click.get_current_context())
+    stream = session.progress or sys.stderr
+    view: View
+    if as_json:
+        view = live.JsonLines(sys.stdout)
+    elif not progress_bar:
+        view = live.Nothing()
+    elif stream.isatty():
+        view = live.Terminal(stream, outputs=log_output)
+    else:
+        view = live.Lines(stream, outputs=log_output)
+    try:
+        yield view
     finally:
         view.close()
-    _tell_run(ran, as_json=as_json)
-
-
-def _view(session: Session, *, as_json: bool, outputs: bool, shown: bool) -> View:
-    from nbvertex import live
-
-    if as_json:
-        return live.JsonLines(sys.stdout)
-    stream = session.progress or sys.stderr
-    if not shown:
-        return live.Nothing()
-    return live.Terminal(stream, outputs=outputs) if stream.isatty() else live.Lines(stream, outputs=outputs)
 
 
 def _tell_run(ran: Ran, *, as_json: bool) -> None:
@@ -204,6 +222,33 @@ def logs(
             _print_log(one)
 
 
+@runs.command("resume")
+@run_id
+@click.argument("out", metavar="[OUT]", required=False, type=click.Path())
+@of_notebook
+@split
+@jobs
+@watching
+@click.pass_obj
+def resume(
+    session: Session,
+    /,
+    run: str,
+    out: str | None,
+    notebook: str | None,
+    split: str | None,
+    jobs: int | None,
+    **how: bool,
+) -> None:
+    """Go on with a run that failed or was interrupted; finished steps are not repeated."""
+    from nbvertex.actions import running, runs
+
+    home = runs.home_of(notebook or _here(session))
+    with _watched(session, out, **how) as view:
+        ran = running.resume(run, home, out, split=split, how=running.How(jobs=jobs), on_event=view)
+    _tell_run(ran, as_json=how["as_json"])
+
+
 def _here(session: Session) -> str | None:
     """The notebook that this call is made in, if it is made in one that is known."""
     try:
@@ -213,26 +258,28 @@ def _here(session: Session) -> str | None:
 
 
 def _table(found: list[Told]) -> Iterator[str]:
+    from nbvertex.actions.running import near
     from nbvertex.picture import columns
 
     rows = [("RUN", "STATE", "STARTED", "TOOK", "STEPS", "NOTEBOOK")]
     for told in found:
         steps = ", ".join(f"{count} {state}" for state, count in sorted(told.states.items()))
         run = told.run
-        rows.append((run.id, run.state, _clock(run.started), _took(told.seconds), steps, _near(run.notebook)))
+        rows.append((run.id, run.state, _clock(run.started), _took(told.seconds), steps, near(run.notebook)))
     yield from columns(rows)
 
 
 def _described(told: Told) -> Iterator[str]:
+    from nbvertex.actions.running import near
     from nbvertex.picture import columns
 
     run = told.run
     said = [
-        ("notebook", _near(run.notebook)),
+        ("notebook", near(run.notebook)),
         ("started", _clock(run.started)),
         ("took", _took(told.seconds)),
         ("parameters", ", ".join(f"{name} = {value!r}" for name, value in run.parameters.items())),
-        ("output", _near(run.output) if run.output else ""),
+        ("output", near(run.output) if run.output else ""),
         ("commit", (run.commit or "") + (" with changes" if run.dirty else "")),
         ("python", f"{run.python} ({run.environment.get('python', '')})"),
         ("folder", run.cwd),
@@ -269,9 +316,3 @@ def _clock(seconds: float) -> str:
 
 def _took(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.2f} s"
-
-
-def _near(path: str) -> str:
-    """The path as seen from here, where that is shorter."""
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(path) else path

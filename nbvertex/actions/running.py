@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nbvertex import __version__, output_file, report
-from nbvertex.actions.reading import Opened
+from nbvertex.actions.reading import Opened, open_notebook
 from nbvertex.errors import StoreError, UsageError
 from nbvertex.events import RunEvent, RunResult, RunStarted
 from nbvertex.home import Home, find
@@ -106,26 +107,82 @@ def run(
     path = Path(opened.notebook.path)
     values = resolve(opened.pipeline, given or Given())
     place = _place(out, path, overwrite=how.overwrite)
-    cwd = _folder(how.cwd)
     settings = config.load(path)
-    home = find(path)
-    copy = Copy(opened.notebook.raw(), opened.pipeline, values, home, place, to_stdout=out == STDOUT)
+    copy = Copy(opened, find(path), values, place, to_stdout=out == STDOUT)
+    result = runner.run(
+        opened.pipeline,
+        home=find(path),
+        notebook=path,
+        parameters=values,
+        cwd=_folder(how.cwd),
+        jobs=how.jobs or settings.jobs,
+        python=resolve_python(how.python) if how.python else None,
+        cache=how.cache,
+        only=how.only,
+        start=how.start,
+        on_event=_both(copy, on_event),
+    )
+    return copy.finish(result)
 
-    def tell(event: RunEvent) -> None:
-        copy(event)
-        on_event(event)
 
+def resume(
+    ident: str,
+    home: Home,
+    out: str | None = None,
+    *,
+    split: str | None = None,
+    how: How | None = None,
+    on_event: Callable[[RunEvent], None] = lambda event: None,
+) -> Ran:
+    """Go on with a run that ended too early; the steps that it has finished are not repeated.
+
+    Args:
+        ident: the run.
+        home: where it is kept.
+        out: where the output notebook goes; None: where the run said at first.
+        split: how the notebook was cut.
+        how: the rest of what may be said; the folder and the Python are the run's own.
+        on_event: hears what happens while it happens.
+
+    Raises:
+        UsageError: there is no such run, it is still running, or it has ended well.
+        Refused: a step that it has finished has changed since.
+    """
+    from nbvertex import config, runner
+    from nbvertex.actions import runs
+
+    how = how or How()
+    old = runs.shown(home, ident).run
+    path = Path(old.notebook)
+    opened = open_notebook(near(path), split=split)
+    place = _place(out or old.output, path, overwrite=how.overwrite)
+    copy = Copy(opened, home, old.parameters, place, to_stdout=out == STDOUT)
     result = runner.run(
         opened.pipeline,
         home=home,
-        notebook=path,
-        parameters=values,
-        cwd=cwd,
-        jobs=how.jobs or settings.jobs,
-        python=resolve_python(how.python) if how.python else None,
-        on_event=tell,
+        notebook=Path(near(path)),
+        jobs=how.jobs or config.load(path).jobs,
+        cache=how.cache,
+        resume=old.id,
+        on_event=_both(copy, on_event),
     )
     return copy.finish(result)
+
+
+def _both(
+    first: Callable[[RunEvent], None], second: Callable[[RunEvent], None]
+) -> Callable[[RunEvent], None]:
+    def tell(event: RunEvent) -> None:
+        first(event)
+        second(event)
+
+    return tell
+
+
+def near(path: str | Path) -> str:
+    """The path as seen from the current folder, where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
 
 
 def resolve(pipeline: Pipeline, given: Given) -> dict[str, Json]:
@@ -169,27 +226,19 @@ class Copy:
     """The output notebook of a run that goes on: written now and then, and when the run has ended.
 
     Args:
-        raw: the notebook in nbformat 4; its old outputs are let go.
-        pipeline: its steps.
-        values: the parameters that were given.
+        opened: the notebook; its old outputs are let go.
         home: where a run's folder is.
+        values: the parameters that were given.
         out: where it goes; None: into the run's folder.
         to_stdout: nowhere.
     """
 
     def __init__(
-        self,
-        raw: dict[str, Any],
-        pipeline: Pipeline,
-        values: Mapping[str, Json],
-        home: Home,
-        out: Path | None,
-        *,
-        to_stdout: bool,
+        self, opened: Opened, home: Home, values: Mapping[str, Json], out: Path | None, *, to_stdout: bool
     ) -> None:
-        for cell in raw["cells"]:
+        self._raw, self._pipeline = opened.notebook.raw(), opened.pipeline
+        for cell in self._raw["cells"]:
             cell.pop("outputs", None)
-        self._raw, self._pipeline = raw, pipeline
         self._home, self._out, self._to_stdout = home, out, to_stdout
         self._follower = report.Follower(values)
         self._due = time.monotonic() + AT_LEAST

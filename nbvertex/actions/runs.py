@@ -144,12 +144,17 @@ def logs(home: Home, ident: str, *, step: str | None = None, attempt: int | None
 
 
 def _told(home: Home, lineage: Lineage, run: Run) -> Told:
-    rows = lineage.steps(run.id)
-    sources = lineage.outcomes(row.outcome for row in rows if row.state == "cached" and row.outcome)
-    attempts = [Attempt(row, sources[row.outcome].run if row.outcome in sources else None) for row in rows]
     if run.state == "running" and not is_held(lock_of(home, run.id)):
         run = msgspec.structs.replace(run, state=DIED)
+    rows = [_ended(row, run.state) for row in lineage.steps(run.id)]
+    sources = lineage.outcomes(row.outcome for row in rows if row.state == "cached" and row.outcome)
+    attempts = [Attempt(row, sources[row.outcome].run if row.outcome in sources else None) for row in rows]
     return Told(run, tuple(attempts))
+
+
+def _ended(row: StepRow, run_state: str) -> StepRow:
+    """A step cannot be running in a run that is not: it was broken off with it."""
+    return msgspec.structs.replace(row, state=run_state) if row.state == "running" else row
 
 
 def as_json(told: Told) -> dict[str, Any]:
