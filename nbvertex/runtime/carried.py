@@ -367,10 +367,25 @@ REFUSALS_BY_NAME: dict[str, tuple[str, str]] = {
     "_asyncio.Future": ("an asyncio future", "await it in the step that makes it"),
     "_contextvars.ContextVar": ("a context variable", "make it in the step that uses it"),
     "_contextvars.Context": ("a context", "make it in the step that uses it"),
-    "concurrent.futures.thread.ThreadPoolExecutor": ("a pool of threads", "shut it down, or make it in the step that uses it"),
     "concurrent.futures.process.ProcessPoolExecutor": ("a pool of processes", "shut it down, or make it in the step that uses it"),
     "multiprocessing.pool.Pool": ("a pool of processes", "close it, or make it in the step that uses it"),
 }
+
+
+def reduce_thread_pool(pool: Any) -> Reduced:
+    """A pool of threads that has been shut down stays one."""
+    if not pool._shutdown:  # noqa: SLF001 - there is no other way to ask
+        raise CannotTravel("a pool of threads", "shut it down, or make it in the step that uses it")
+    return closed_thread_pool, (pool._max_workers,)  # noqa: SLF001
+
+
+def closed_thread_pool(workers: int) -> Any:
+    """A pool of threads that takes no work any more."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(workers)
+    pool.shutdown()
+    return pool
 
 
 def refusal(obj: Any) -> CannotTravel:

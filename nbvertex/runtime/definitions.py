@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import code as codes
-from . import singletons
 
 Reduced = tuple[Any, ...]
 
@@ -156,6 +155,13 @@ def reduce_code(code: types.CodeType) -> Reduced:
 _MADE_BY_PYTHON = frozenset({"__dict__", "__weakref__", "__abstractmethods__", "_abc_impl"})
 
 
+def is_written_in_python(cls: type) -> bool:
+    """Did a class statement make it? Types of extension modules cannot be rebuilt from their dictionary."""
+    if not cls.__flags__ & (1 << 9):  # not a heap type
+        return False
+    return cls.__module__ == "__main__" or "<locals>" in cls.__qualname__ or next(iter(vars(cls)), "") == "__module__"
+
+
 def reduce_class(cls: type) -> Reduced:
     """What rebuilds a class: metaclass, name, bases, slots; then everything its dictionary holds."""
     contents = dict(vars(cls))
@@ -222,11 +228,9 @@ def set_class(cls: type, state: dict[str, Any]) -> None:
             abc.ABCMeta.register(typing.cast(abc.ABCMeta, cls), other)
 
 
-def reduce_member(member: enum.Enum) -> Reduced | None:
-    """A member of a notebook's enum, as an object of its class; None where the default serves."""
+def reduce_member(member: enum.Enum) -> Reduced:
+    """A member of a notebook's enum (a combination of flags is one too), as an object of its class."""
     cls = type(member)
-    if member._name_ is None or cls._member_map_.get(member._name_) is not member:
-        return None
     data = cls._member_type_
     value = data(member) if data is not object else None
     return make_member, (cls, data, value), dict(vars(member)), None, None, set_member
@@ -246,7 +250,9 @@ def set_member(member: Any, state: dict[str, Any]) -> None:
 
 
 def reduce_typevar(var: Any) -> Reduced:
-    """TypeVar, ParamSpec or TypeVarTuple made in the notebook."""
+    """TypeVar, ParamSpec, TypeVarTuple or NewType made in the notebook."""
+    if isinstance(var, typing.NewType):
+        return make_new_type, (var.__name__, var.__supertype__, var.__module__)
     if isinstance(var, typing.TypeVarTuple):
         return typing.TypeVarTuple, (var.__name__,)
     options: dict[str, Any] = {
@@ -261,6 +267,13 @@ def reduce_typevar(var: Any) -> Reduced:
 def make_typevar(kind: Callable[..., Any], name: str, constraints: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
     """The type variable again."""
     made = kind(name, *constraints, **options)
+    made.__module__ = module
+    return made
+
+
+def make_new_type(name: str, supertype: Any, module: str) -> Any:
+    """The ``typing.NewType`` again."""
+    made = typing.NewType(name, supertype)
     made.__module__ = module
     return made
 
@@ -301,8 +314,3 @@ def import_module(name: str) -> types.ModuleType:
     import importlib
 
     return importlib.import_module(name)
-
-
-def is_ours(cls: type) -> bool:
-    """Was this class made in the notebook (or by a call in it)?"""
-    return not is_importable(cls) and singletons.find(cls) is None

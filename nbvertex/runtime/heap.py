@@ -96,7 +96,7 @@ class Heap:
         pickler.resolver = self.entry
         ambient = {name: entry for name, entry in self.names.items() if name.startswith("@")}
         self.outside.begin(self.shell)
-        self.outside.apply(outside.FIRST, {n: self.entry(e) for n, e in ambient.items() if n in outside.FIRST})
+        self.outside.apply({n: self.entry(ambient[n]) for n in outside.FIRST if n in ambient})
         for name, entry in self.names.items():
             if not name.startswith("@"):
                 self.shell.user_ns[name] = self.entry(entry)
@@ -104,7 +104,7 @@ class Heap:
         bound = [v.__name__ for v in self.objects.values() if isinstance(v, types.ModuleType)]
         self.outside.modules.import_again(rest.get("@imports", []), self.inputs.get("imports", []), bound)
         self._take_baseline()
-        self.outside.apply(outside.AFTER, rest)
+        self.outside.apply(rest)
         if "@history" in rest:
             _restore_history(self.shell, rest["@history"])
         self.outside.take_baseline()
@@ -212,7 +212,7 @@ class Heap:
         came = self.names.get(name)
         if came is not None and self.objects.get(came, _NOTHING) is obj:
             return came
-        entry = self._ids.get(id(obj)) if type(obj) not in ATOMS else None
+        entry = self._ids.get(id(obj))
         if entry is None:
             entry = self._new_entry(name)
             self._hold(entry, obj)
@@ -437,7 +437,7 @@ def _read(opened: container.Opened) -> list[Any]:
 
 def _encode(objects: list[Any], dump: pickler.Dump) -> tuple[str, bytes, list[memoryview]]:
     """The safest format that gives back exactly these objects."""
-    if not dump.buffers and len(dump.stream) <= container.SMALL and _is_json(objects, set()):
+    if not (dump.buffers or dump.by_name) and len(dump.stream) <= container.SMALL and _is_json(objects, set()):
         return "json", json.dumps(objects, separators=(",", ":")).encode(), []
     buffers = [b.raw() for b in dump.buffers]
     if len(objects) == 1 and len(buffers) == 1 and _is_array(objects[0]):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import carried, modules, session
+from . import modules, session
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class Probe:
     fresh: Callable[[Any, str], bool] | None = None
 
 
-FIRST = ("@cwd", "@environ", "@path")  # before anything is imported for a value
-AFTER = None  # everything else
+FIRST = ("@cwd", "@environ", "@path", "@modules")  # before anything is imported for a value, in this order
 
 
 @dataclass
@@ -45,7 +43,6 @@ class Outside:
     path: list[str] = field(default_factory=list)
     modules: modules.Modules = field(default_factory=modules.Modules)
     session: session.Session = field(default_factory=session.Session)
-    carried: dict[str, Any] = field(default_factory=dict)
 
     def begin(self, shell: Any) -> None:
         """Remember what a fresh process looks like."""
@@ -53,11 +50,9 @@ class Outside:
         self.path = list(sys.path)
         self.session.begin(shell)
 
-    def apply(self, which: tuple[str, ...] | None, values: dict[str, Any]) -> None:
+    def apply(self, values: dict[str, Any]) -> None:
         """Set the state that earlier steps left."""
         probes = {probe.name: probe for probe in PROBES}
-        self.carried.update(values)
-        self.modules.apply(values)
         for name, value in values.items():
             if name == "@environ":
                 _set_environ(value, self.environ)
@@ -66,6 +61,7 @@ class Outside:
             elif name in probes:
                 if probes[name].module in sys.modules or _import_quietly(probes[name].module):
                     probes[name].put(value)
+        self.modules.apply(values)
         self.session.apply(values)
 
     def take_baseline(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import arrays, carried, definitions, singletons
+from . import arrays, carried, definitions, sets, singletons
 
 Reduced = tuple[Any, ...] | str
 Handler = Callable[["HeapPickler", Any], Any]
@@ -30,6 +30,7 @@ class Dump:
         refs: entry ids of definitions that lie elsewhere.
         free: names that functions in it read when they are called.
         shared: id -> object for everything in it whose identity could be seen.
+        by_name: something in it goes by a name or in a way of its own: no other format serves.
     """
 
     stream: bytes
@@ -37,6 +38,7 @@ class Dump:
     refs: frozenset[str]
     free: frozenset[str]
     shared: dict[int, Any]
+    by_name: bool = False
 
 
 class HeapPickler(pickle.Pickler):
@@ -98,6 +100,7 @@ class ExactPickler(HeapPickler):
 
     Args:
         held: id -> (module, name) of lists and dicts that modules hold.
+        sets: id -> set, for those that would come back in another order.
     """
 
     def __init__(
@@ -107,9 +110,12 @@ class ExactPickler(HeapPickler):
         own: Collection[str],
         buffers: list[Any],
         held: Mapping[int, str],
+        sets: Mapping[int, set[Any]],
     ) -> None:
         super().__init__(file, entries, own, buffers)
         self.held = held
+        self.sets = sets
+        self.sets_met: dict[int, int] = {}
         self.nans: dict[int, tuple[int, float]] = {}
 
     def persistent_id(self, obj: Any) -> Any:
@@ -117,6 +123,11 @@ class ExactPickler(HeapPickler):
         if type(obj) is float and obj != obj:
             number = self.nans.setdefault(id(obj), (len(self.nans), obj))[0]
             return _nan_name(obj) or ("nan", number)
+        if id(obj) in self.sets:
+            if id(obj) in self.sets_met:
+                return "set", (self.sets_met[id(obj)], None, 0)
+            number = self.sets_met[id(obj)] = len(self.sets_met)
+            return "set", (number, list(obj), sets.table_size(obj))
         name = self.held.get(id(obj))
         return None if name is None else ("held", name)
 
@@ -135,10 +146,16 @@ class HeapUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, buffers: Iterable[Any]) -> None:
         super().__init__(file, buffers=buffers)
         self.nans: dict[int, float] = {}
+        self.sets: dict[int, set[Any]] = {}
 
     def persistent_load(self, pid: Any) -> Any:
         """What `ExactPickler.persistent_id` named."""
         kind, value = pid
+        if kind == "set":
+            number, items, size = value
+            if number not in self.sets:
+                self.sets[number] = sets.build(items, size)
+            return self.sets[number]
         if kind == "nan":
             return self.nans.setdefault(value, float("nan"))
         if kind == "nan of":
@@ -190,13 +207,15 @@ def dump(objects: list[Any], entries: Mapping[int, str], own: Collection[str]) -
     """
     made = _attempt(HeapPickler, objects, entries, own)
     held = held_objects()
-    if not held.keys().isdisjoint(made[1]) or _has_nan(objects, made[1].values()):
-        made = _attempt(functools.partial(ExactPickler, held=held), objects, entries, own)
+    unordered = _unordered_sets(objects, made[1].values())
+    if unordered or not held.keys().isdisjoint(made[1]) or _has_nan(objects, made[1].values()):
+        made = _attempt(functools.partial(ExactPickler, held=held, sets=unordered), objects, entries, own)
     stream, memo, pickler, buffers = made
     shared = {key: obj for key, obj in memo.items() if type(obj) not in _NEVER_SHARED}
     if isinstance(pickler, ExactPickler):
         shared.update({key: nan for key, (_, nan) in pickler.nans.items()})
-    return Dump(stream, tuple(buffers), frozenset(pickler.refs), frozenset(pickler.free), shared)
+    by_name = isinstance(pickler, ExactPickler)
+    return Dump(stream, tuple(buffers), frozenset(pickler.refs), frozenset(pickler.free), shared, by_name)
 
 
 def _attempt(
@@ -235,6 +254,10 @@ def _holds_nan(obj: Any) -> bool:
     else:
         return kind is float and obj != obj
     return float in set(map(type, values)) and any(v != v for v in values if type(v) is float)
+
+
+def _unordered_sets(objects: list[Any], met: Iterable[Any]) -> dict[int, set[Any]]:
+    return {id(obj): obj for obj in (*objects, *met) if type(obj) is set and not sets.keeps_order(obj)}
 
 
 _NEVER_SHARED = frozenset({str, bytes, int, float, complex, bool, type(None), tuple, frozenset, types.ModuleType})
@@ -293,6 +316,8 @@ def _class(pickler: HeapPickler, cls: type) -> Any:
         return type, (_UNNAMED[cls],)
     if cls in _OF_PYTHON:
         return getattr, (types, _OF_PYTHON[cls])
+    if not definitions.is_written_in_python(cls):
+        raise carried.refusal(cls)
     return pickler.refer(cls) or definitions.reduce_class(cls)
 
 
@@ -380,9 +405,9 @@ def _of(reduce: Callable[[Any], Any]) -> Handler:
 def _member(pickler: HeapPickler, member: enum.Enum) -> Any:
     if definitions.is_importable(type(member)):
         return NotImplemented
-    if pickler.is_elsewhere(type(member)) and member._name_ in type(member)._member_map_:
-        return getattr, (type(member), member._name_)
-    return definitions.reduce_member(member) or NotImplemented
+    if pickler.is_elsewhere(type(member)):
+        return NotImplemented  # looked up by its value in the class, which is there by then
+    return definitions.reduce_member(member)
 
 
 def _ours(pickler: HeapPickler, obj: Any) -> Any:
@@ -397,6 +422,8 @@ def _handler_for(kind: type) -> Handler:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name in carried.REFUSALS_BY_NAME or kind in carried.REFUSALS:
         return _refused
+    if name == "concurrent.futures.thread.ThreadPoolExecutor":
+        return _of(carried.reduce_thread_pool)
     if name == "numpy.ndarray":
         return _array
     if name.startswith("pandas.core.internals.blocks.") or name == "pandas._libs.internals.Block":
@@ -408,7 +435,7 @@ def _handler_for(kind: type) -> Handler:
             return handler
     if any(c.__name__ == "InteractiveShell" for c in kind.__mro__):
         return _shell
-    if not definitions.is_importable(kind):
+    if not definitions.is_importable(kind) and definitions.is_written_in_python(kind):
         return _refused if _has_refused_base(kind) else _ours
     return _default
 

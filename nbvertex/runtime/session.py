@@ -42,6 +42,8 @@ class Session:
             for name, value in traits.items() if configurable is not None else ():
                 if getattr(configurable, name) != value:
                     setattr(configurable, name, value)
+        if "@ipython.futures" in values:
+            self.shell.compile.flags = values["@ipython.futures"]
         for attribute, value in values.get("@ipython.hooks", {}).items():
             _put_hook(self.shell, attribute, value)
         registry = values.get("@warned")
@@ -76,6 +78,7 @@ class Session:
             "@ipython.magics": _own_magics(shell),
             "@ipython.aliases": dict(shell.alias_manager.aliases),
             "@ipython.hooks": _hooks(shell),
+            "@ipython.futures": shell.compile.flags,
         }
         registry = shell.user_ns.get("__warningregistry__")
         if registry:
@@ -86,7 +89,9 @@ class Session:
         return state
 
     def _configurables(self) -> dict[str, Any]:
-        return {type(c).__name__: c for c in self.shell.configurables}
+        formatter = self.shell.display_formatter
+        found = {type(c).__name__: c for c in self.shell.configurables}
+        return {**found, "formatter": formatter, "text formatter": formatter.formatters["text/plain"]}
 
     def _options(self) -> dict[str, dict[str, Any]]:
         simple = (str, int, float, bool, type(None), list, tuple, set, dict)
