@@ -25,24 +25,29 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 ANYWHERE = None
 OURS = {*sys.stdlib_module_names, "nbvertex", *(path.stem for path in (PACKAGE / "runtime").glob("*.py"))}
+COMMANDS = {"cli", "commandline", "console", "magics", "verbs", "verbs_run"}
 DOORS = {
-    "IPython": {"ipython_syntax", "magics", "runtime"},
+    "IPython": {"ipython_syntax", "magics"},
     "anywidget": {"live"},
-    "click": {"cli", "console", "magics"},
+    "click": COMMANDS,
     "cronsim": {"schedules"},
     "fsspec": {"artifacts"},
     "google": {"vertex", "emulator"},
     "jinja2": {"templating"},
+    "jupyter_core": {"doctor"},
     "jupytext": {"notebook"},
     "markupsafe": {"templating"},
     "msgspec": ANYWHERE,  # the model's own language
     "nbformat": {"notebook"},
-    "numpy": {"runtime"},  # to read and write the user's own arrays
     "rich": {"live"},
-    "sqlite3": {"database"},
-    "yaml": {"parameters", "config"},
+    "sqlite3": {"database", "doctor"},
+    "yaml": {"config", "parameters"},
 }
 """Each package that is not nbvertex's own, and the modules that may import it."""
+
+IN_A_STEP = {"IPython", "traitlets"}
+THE_USERS = {"matplotlib", "numpy", "pandas"}
+"""What a step's process has, and what it may ask for where the user's code has loaded it."""
 
 HEAVY = [
     "IPython", "fsspec", "jinja2", "jsonschema", "jupytext", "matplotlib", "nbformat", "numpy", "pandas", "pyarrow", "rich",
@@ -60,7 +65,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.module.partition(".")[0], node.lineno
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith("runtime/")])
 def test_a_third_party_stands_behind_one_door(module: str) -> None:
     """A package is imported by the modules that DOORS names, by no other."""
     room = module.removesuffix(".py").partition("/")[0]
@@ -74,16 +79,16 @@ def test_a_third_party_stands_behind_one_door(module: str) -> None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("runtime/")])
 def test_the_runtime_travels_alone(module: str) -> None:
-    """It starts on the standard library alone, in any environment, and imports nothing of nbvertex at all."""
+    """It starts on the standard library and IPython, in any environment, and imports nothing of nbvertex at all."""
     tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
-    assert "nbvertex" not in {name for name, _ in imported(tree)}
     at_start = {
         name
         for node in tree.body
-        for name, _ in imported(node)
         if isinstance(node, ast.Import | ast.ImportFrom)
+        for name, _ in imported(node)
     }
-    assert at_start <= OURS
+    assert {name for name, _ in imported(tree)} <= (OURS - {"nbvertex"}) | IN_A_STEP | THE_USERS
+    assert at_start <= OURS | IN_A_STEP
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -95,12 +100,19 @@ def test_a_module_says_what_it_is_for(module: str) -> None:
     assert text.count("\n") <= 500
 
 
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Its lines, without those of its docstring."""
+    said = function.body[0] if ast.get_docstring(function) else None
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    return lines - ((said.end_lineno or 0) - said.lineno + 1 if said else 0)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_function_fits_a_screen(module: str) -> None:
     """No function is longer than seventy lines."""
     tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert [f"{f.name}: {f.end_lineno - f.lineno}" for f in functions if f.end_lineno - f.lineno > 70] == []
+    assert [f"{function.name}: {length(function)}" for function in functions if length(function) > 70] == []
 
 
 def test_the_command_line_starts_light() -> None:
