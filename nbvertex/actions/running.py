@@ -260,14 +260,7 @@ class Copy:
 
     def finish(self, result: RunResult) -> Ran:
         """Write the notebook of the whole run."""
-        seen = self._follower.result().steps
-        steps = {
-            name: step
-            if step.cells or name not in seen
-            else replace(seen[name], state=step.state, why=step.why)
-            for name, step in result.steps.items()
-        }
-        result = replace(result, steps=steps)
+        result = self._with_what_was_broken_off(result)
         notebook = self._compose(result)
         if self._out is None:
             return Ran(result, None, notebook)
@@ -277,6 +270,17 @@ class Copy:
             return Ran(result, None, notebook, unwritten=error)
         self._remember(result.run, self._out)
         return Ran(result, self._out, notebook)
+
+    def _with_what_was_broken_off(self, result: RunResult) -> RunResult:
+        """The result with what the step has shown that the end of the run has broken off.
+
+        Later steps that had started early count for nothing: what they read was not yet certain.
+        """
+        seen = self._follower.result().steps
+        for name, step in result.steps.items():
+            if step.state == "skipped" and name in seen and seen[name].cells:
+                return replace(result, steps={**result.steps, name: seen[name]})
+        return result
 
     def _compose(self, result: RunResult) -> dict[str, Any]:
         return report.compose(self._raw, self._pipeline, result, __version__)
