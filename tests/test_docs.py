@@ -15,7 +15,6 @@ from conftest import ROOT
 from nbvertex import dialect, options, pipeline, usage
 
 DOCS = ROOT / "docs"
-GROUPS = {"runs": ["list", "show", "logs", "resume", "gc"]}
 
 
 def nbvertex_help(*words: str) -> str:
@@ -29,15 +28,21 @@ def test_the_schema_is_published(golden: Callable[[str, str | bytes], None]) -> 
     golden("../../docs/pipeline.schema.json", json.dumps(pipeline.schema(), indent=2, sort_keys=True) + "\n")
 
 
+def test_the_picture_is_what_show_draws(golden: Callable[[str, str | bytes], None]) -> None:
+    """The SVG of the README."""
+    command = [sys.executable, "-m", "nbvertex", "show", "notebooks/breast_cancer.ipynb", "--svg"]
+    drawn = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    golden("../../docs/breast_cancer.svg", drawn)
+
+
 def test_the_command_line_is_documented(golden: Callable[[str, str | bytes], None]) -> None:
     """docs/cli.md holds the help of every command."""
     page = ["# The command line", "", "What each `--help` says.", ""]
-    commands = [
-        (verb, *more) for verb in usage.VERBS for more in [(), *((sub,) for sub in GROUPS.get(verb, ()))]
-    ]
-    for words in [(), *commands]:
-        title = " ".join(("nbvertex", *words))
-        page += [f"## `{title}`", "", "```text", nbvertex_help(*words), "```", ""]
+    for words in [(), *((verb,) for verb in usage.VERBS)]:
+        said = nbvertex_help(*words)
+        below = re.findall(r"^  (\w+)", said.partition("\nCommands:\n")[2], re.MULTILINE) if words else []
+        for command, text in [(words, said), *(((*words, sub), nbvertex_help(*words, sub)) for sub in below)]:
+            page += [f"## `{' '.join(('nbvertex', *command))}`", "", "```text", text, "```", ""]
     golden("../../docs/cli.md", "\n".join(page))
 
 
