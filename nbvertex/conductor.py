@@ -93,6 +93,9 @@ class Conductor:
             cached = source is not None or row.state == "cached"
             self._apply(place, outcome)
             self.results[place] = result_of(flight, "cached" if cached else "done", outcome)
+            if source is not None:
+                again = msgspec.structs.replace(row, state="cached", attempt=1, outcome=outcome.id)
+                self.ledger.ended(Entry(again))
         if source is None:
             self._tries = dict(past.tries)
             self._head = max(self.plan.first, len(past.done))
@@ -120,12 +123,24 @@ class Conductor:
             if (head is None or head.running) and not self.deck.hear(self._patience(), interrupts):
                 self._save()
 
-    def close(self) -> None:
-        """No process is left, no lock is held."""
+    def stop(self, why: str) -> None:
+        """Leave no process and no lock; the step whose turn it was has failed, the others were never there.
+
+        Args:
+            why: what to say of it.
+        """
+        head = self._flights.get(self._head)
+        was_running = head is not None and head.running and not head.early
         self.deck.close()
         for flight in self._flights.values():
             flight.unlock()
         self._unlock()
+        if head is not None and was_running:
+            outcome = Outcome(run=self.ledger.run, started=head.started, ended=time.time())
+            row = row_of(head, "failed", ended=outcome.ended, error=why)
+            self.ledger.ended(Entry(row, outcome, tuple(head.cells.values())))
+            self.results[self._head] = result_of(head, "failed", outcome, why=why)
+            self._tell_step(head, "failed", at=outcome.ended, error=why)
 
     def _save(self) -> None:
         self.ledger.flush()

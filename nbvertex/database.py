@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -90,6 +91,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._durable = True
         with self._translated():
             if not path.exists():
                 _create(path)
@@ -102,13 +104,17 @@ class Database:
             return self._connection.execute(sql, values).fetchall()
 
     @contextlib.contextmanager
-    def write(self, need: int | None = None) -> Iterator[Transaction]:
-        """A transaction, durable when the block has ended well; rolled back when it has not.
+    def write(self, *, durable: bool = True, need: int | None = None) -> Iterator[Transaction]:
+        """A transaction, kept when the block has ended well; rolled back when it has not.
 
         Args:
+            durable: it outlives a power cut too; else the last ones may be gone then, as a whole and in order.
             need: how many bytes it will take, for the message where they do not fit.
         """
         with self._translated(need):
+            if durable is not self._durable:
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield Transaction(self._connection)
@@ -179,6 +185,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    if sys.version_info >= (
+        3,
+        12,
+    ):  # the log is folded in when it has grown, not whenever somebody has read something
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
     return connection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import shutil
 import string
@@ -82,7 +83,7 @@ class Ledger:
         Returns:
             the id.
         """
-        with self.database.write() as tx:
+        with self.database.write(durable=False) as tx:
             ident = _new_id(tx, run.started)
             self._take(ident)
             self.lineage.begin(tx, msgspec.structs.replace(run, id=ident), steps)
@@ -95,22 +96,23 @@ class Ledger:
             UsageError: it is still running.
         """
         self._take(run)
-        with self.database.write() as tx:
-            self.lineage.end(tx, run, "running", None)
+        with self.database.write(durable=False) as tx:
+            self.lineage.again(tx, run)
 
     def _take(self, run: str) -> None:
         lock = Lock(lock_of(self.home, run))
         if not lock.acquire():
             raise UsageError(f"run {run} is still running", hint=f"see `nbvertex runs show {run}`")
         self.run, self._lock = run, lock
-        with writing(self.scratch):
-            shutil.rmtree(self.scratch, ignore_errors=True)  # what a killed process left
-            self.scratch.mkdir(parents=True)
 
-    @property
+    @functools.cached_property
     def scratch(self) -> Path:
         """Where the steps of this run put artifacts that are too big for a frame."""
-        return self.home.scratch / self.run
+        folder = self.home.scratch / self.run
+        with writing(folder):
+            shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+            folder.mkdir(parents=True)
+        return folder
 
     def end(
         self, state: str, error: str | None, commit: tuple[str | None, bool | None] = (None, None)
@@ -131,7 +133,8 @@ class Ledger:
     def close(self) -> None:
         """Let the run and the database go."""
         if self._lock is not None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            if "scratch" in vars(self):
+                shutil.rmtree(self.scratch, ignore_errors=True)
             self._lock.release()
         self.database.close()
 
@@ -162,7 +165,7 @@ class Ledger:
 
     def _flush(self, more: Callable[[Transaction], None]) -> None:
         need = sum(len(self._blobs[digest]) for digest in self._fresh)
-        with self.database.write(need=need) as tx:
+        with self.database.write(durable=self.unsaved, need=need) as tx:
             for entry in self._pending:
                 self._write(tx, entry)
             for row in self._running.values():

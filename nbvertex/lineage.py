@@ -142,7 +142,7 @@ class Notes:
 
     def write(self, name: str, value: str) -> None:
         """Note something under a name."""
-        with self._database.write() as tx:
+        with self._database.write(durable=False) as tx:
             tx.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (name, value))
 
 
@@ -232,9 +232,21 @@ class Lineage:
             "DELETE FROM cache WHERE outcome IN (SELECT outcome FROM uses WHERE digest = ?)", (digest,)
         )
 
-    def end(self, tx: Transaction, run: str, state: str, at: float | None, error: str | None = None) -> None:
-        """A run is in another state."""
+    def end(self, tx: Transaction, run: str, state: str, at: float, error: str | None = None) -> None:
+        """A run has ended; steps that were not reached, or had begun early for nothing, are skipped."""
         tx.execute("UPDATE runs SET state = ?, ended = ?, error = ? WHERE id = ?", (state, at, error, run))
+        tx.execute(
+            "UPDATE steps SET state = 'skipped' WHERE run = ? AND state IN ('queued', 'running')", (run,)
+        )
+
+    def again(self, tx: Transaction, run: str) -> None:
+        """A run goes on; what was running when it broke off has failed."""
+        tx.execute("UPDATE runs SET state = 'running', ended = NULL, error = NULL WHERE id = ?", (run,))
+        tx.execute(
+            "UPDATE steps SET state = 'failed', error = 'broke off' WHERE run = ? AND state = 'running'",
+            (run,),
+        )
+        tx.execute("UPDATE steps SET state = 'queued' WHERE run = ? AND state = 'skipped'", (run,))
 
     def commit(self, tx: Transaction, run: str, commit: str | None, dirty: bool | None) -> None:
         """The git commit of a run, and whether files differ from it."""

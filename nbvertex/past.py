@@ -40,7 +40,9 @@ def of_run(lineage: Lineage, run: Run) -> Past:
         finished.append(last[position])
     outcomes = lineage.outcomes(row.outcome for row in finished if row.outcome is not None)
     done = {row.position: (row, outcomes[row.outcome]) for row in finished if row.outcome in outcomes}
-    tries = {position: row.attempt for position, row in last.items() if row.state != "queued"}
+    tries = {
+        position: row.attempt for position, row in last.items() if row.state not in ("queued", "skipped")
+    }
     return Past(run, done, tries)
 
 

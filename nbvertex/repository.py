@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import TracebackType
 
 LIMIT = 2.0  # seconds that git gets beyond the time that the run takes
 
 
 class Repository:
-    """Asks git in the background, so that a run need not wait for it.
+    """Asks git in the background, so that a run need not wait for it; to be used in a with block.
 
     Args:
         folder: a folder that may lie in a repository.
@@ -39,6 +40,16 @@ class Repository:
             )
         except OSError:  # there is no git: the run is recorded without
             return
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._git is not None and self._git.returncode is None:
+            self._git.kill()
+            self._git.communicate()
 
     def state(self) -> tuple[str | None, bool | None]:
         """The commit, and whether tracked files differ from it; None where git does not tell."""

@@ -130,7 +130,6 @@ def run(
     asked = Asked(pipeline, notebook, parameters or {}, cwd, python, only, start, resume)
     ledger = Ledger(home)
     try:
-        repository = Repository(notebook.absolute().parent if notebook is not None else Path.cwd())
         prepared = _prepared(asked, ledger)
         row, plan = prepared.row, prepared.plan
         if resume is None:
@@ -151,7 +150,8 @@ def run(
         conductor = Conductor(
             plan, ledger, deck, keys=keys, files=files, jobs=count, backoff=backoff, tell=on_event
         )
-        return _conduct(conductor, prepared, repository, on_event)
+        with Repository(notebook.absolute().parent if notebook is not None else Path.cwd()) as repository:
+            return _conduct(conductor, prepared, repository, on_event)
     finally:
         ledger.close()
 
@@ -237,9 +237,11 @@ def _until_the_end(conductor: Conductor, repository: Repository) -> tuple[RunSta
             error, state = Interrupted("interrupted", hint=hint), "interrupted"
         except NbvertexError as problem:
             error, state = problem, "failed"
-        finally:
-            conductor.close()
+        except BaseException:  # a fault of ours: it is told as it is, but no process may stay
+            conductor.deck.close()
+            raise
         try:
+            conductor.stop(str(error or state))
             conductor.ledger.end(state, str(error) if error else None, repository.state())
         except NbvertexError as problem:  # the disk may be what made it fail: then that is told
             error, state = error or problem, "failed"
