@@ -102,7 +102,13 @@ class Deck:
             worker.Job(
                 id=flight.job,
                 cells=tuple(worker.CellJob(c.position, c.count, c.source, c.may_fail) for c in step.cells),
-                inputs={"step": step.name, "names": bound, "artifacts": artifacts},
+                inputs={
+                    "step": step.name,
+                    "names": bound,
+                    "artifacts": artifacts,
+                    "imports": step.facts.imports,
+                    "last": flight.planned.last,
+                },
                 blobs=tuple(blobs),
                 live=flight.planned.live,
                 parameters=flight.planned.given,

@@ -23,6 +23,7 @@ class Planned:
         live: the names that are kept when it ends; None: all.
         needs: the places of the steps that must have ended before.
         given: the parameters injected into it, after which cell each.
+        last: nothing comes after it, so that what lives on in its process harms nobody.
     """
 
     index: int
@@ -32,6 +33,7 @@ class Planned:
     live: tuple[str, ...] | None
     needs: tuple[int, ...]
     given: Given
+    last: bool = False
 
     @property
     def name(self) -> str:
@@ -78,6 +80,7 @@ def make(
             live=None if index < greedy else step.live,
             needs=_needs(step, places),
             given=given.get(index, ()),
+            last=index == len(pipeline.steps) - 1,
         )
         for index, step in enumerate(pipeline.steps)
     )

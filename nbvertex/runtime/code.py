@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 Path: TypeAlias = tuple[tuple[str, int], ...]
+Places: TypeAlias = dict[tuple[str, int], list[tuple[int, Path, types.CodeType]]]
 
 # The compiler flags that a `from __future__` line in an earlier cell leaves on for later ones.
 _FUTURE = 0
@@ -17,12 +18,12 @@ for _name in __future__.all_feature_names:
     _FUTURE |= getattr(__future__, _name).compiler_flag
 _TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, without importing ast
 
-_trees: dict[tuple[str, str, int], types.CodeType | None] = {}
-_places: dict[tuple[str, str, int], dict[tuple[str, int], list[tuple[Path, types.CodeType]]]] = {}
+_trees: dict[tuple[str, str, int], list[types.CodeType]] = {}
+_places: dict[tuple[str, str, int], Places] = {}
 
 
 def describe(code: types.CodeType) -> tuple[str, Any]:
-    """How to get the code again: ``("cell", (file name, source, flags, path))`` or ``("parts", (...))``.
+    """How to get the code again: ``("cell", (file name, source, flags, statement, path))`` or ``("parts", (...))``.
 
     The second form serves code that no cell's source gives back exactly (made by exec, or changed since).
     """
@@ -30,9 +31,9 @@ def describe(code: types.CodeType) -> tuple[str, Any]:
     if lines is not None and len(lines) == 4 and lines[1] is None:  # a cell: no time stamp, never stale
         source = "".join(lines[2])
         flags = code.co_flags & _FUTURE
-        path = _find(code, code.co_filename, source, flags)
-        if path is not None:
-            return "cell", (code.co_filename, source, flags, path)
+        found = _find(code, code.co_filename, source, flags)
+        if found is not None:
+            return "cell", (code.co_filename, source, flags, *found)
     return "parts", _parts(code)
 
 
@@ -40,10 +41,8 @@ def restore(kind: str, data: Any) -> types.CodeType:
     """The code object that `describe` described; the cell's source is registered for tracebacks."""
     if kind == "parts":
         return types.CodeType(*data)
-    filename, source, flags, path = data
-    code = _tree(filename, source, flags)
-    if code is None:
-        raise SyntaxError(f"the source of {filename} does not compile under this Python")
+    filename, source, flags, statement, path = data
+    code = _statements(filename, source, flags)[statement]
     for name, ordinal in path:
         code = [c for c in _children(code) if c.co_name == name][ordinal]
     return code
@@ -93,27 +92,35 @@ def _children(code: types.CodeType) -> list[types.CodeType]:
     return [const for const in code.co_consts if isinstance(const, types.CodeType)]
 
 
-def _tree(filename: str, source: str, flags: int) -> types.CodeType | None:
+def _statements(filename: str, source: str, flags: int) -> list[types.CodeType]:
+    """The code of every statement of a cell, each compiled alone as IPython does: it differs from the whole's."""
+    import ast
+
     key = (filename, source, flags)
     if key not in _trees:
         remember(filename, source)
         try:
-            _trees[key] = compile(source, filename, "exec", flags | _TOP_LEVEL_AWAIT, dont_inherit=True)
+            parsed = compile(source, filename, "exec", flags | _TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST, dont_inherit=True)
+            _trees[key] = [
+                compile(ast.Module([node], []), filename, "exec", flags | _TOP_LEVEL_AWAIT, dont_inherit=True)
+                for node in parsed.body
+            ]
         except SyntaxError:
-            _trees[key] = None
+            _trees[key] = []
     return _trees[key]
 
 
-def _find(code: types.CodeType, filename: str, source: str, flags: int) -> Path | None:
+def _find(code: types.CodeType, filename: str, source: str, flags: int) -> tuple[int, Path] | None:
     key = (filename, source, flags)
     if key not in _places:
-        tree = _tree(filename, source, flags)
-        places = _places[key] = {}
-        for path, candidate in _codes(tree, ()) if tree is not None else ():
-            places.setdefault((candidate.co_name, candidate.co_firstlineno), []).append((path, candidate))
-    for path, candidate in _places[key].get((code.co_name, code.co_firstlineno), ()):
+        places: Places = {}
+        for number, statement in enumerate(_statements(filename, source, flags)):
+            for path, candidate in _codes(statement, ()):
+                places.setdefault((candidate.co_name, candidate.co_firstlineno), []).append((number, path, candidate))
+        _places[key] = places
+    for number, path, candidate in _places[key].get((code.co_name, code.co_firstlineno), ()):
         if candidate == code:
-            return path
+            return number, path
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,8 +158,6 @@ def _put_hook(shell: Any, attribute: str, value: Any) -> None:
 
 def _filters_version() -> int:
     """The number that Python compares a warning registry's ``version`` with."""
-    import warnings
-
     registry: dict[Any, Any] = {}
     shown, warnings.showwarning = warnings.showwarning, lambda *args, **kwargs: None
     try:
@@ -189,8 +188,8 @@ def _show_again(number: int, figure: Any) -> None:
 
 
 def lives_on(session: Session) -> list[tuple[str, str, str]]:
-    """Threads and child processes that would outlive the step: what, which, and the mend."""
-    found = []
+    """Threads, child processes and tasks that would outlive the step: what, which, and the mend."""
+    found = [("a pending asyncio task", name, "await it before the step ends") for name in _pending_tasks()]
     loops = [getattr(m, "event_loop", None) for m in session.shell.magics_manager.registry.values()]
     for thread in threading.enumerate():
         if thread.ident in session.threads or thread is threading.current_thread() or _is_harmless(thread):
@@ -202,6 +201,19 @@ def lives_on(session: Session) -> list[tuple[str, str, str]]:
     for pid in _children():
         found.append(("a running child process", str(pid), "wait for it, or stop it, before the step ends"))
     return found
+
+
+def _pending_tasks() -> list[str]:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            loop = asyncio.get_event_loop()
+        except RuntimeError:  # no cell has run in one
+            return []
+    return sorted(task.get_name() for task in asyncio.all_tasks(loop) if not task.done())
 
 
 def _is_harmless(thread: threading.Thread) -> bool:
