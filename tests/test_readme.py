@@ -64,7 +64,8 @@ def normalised(text: str) -> str:
     settled: list[str] = []
     for progress, group in itertools.groupby(lines, lambda line: PROGRESS.match(line) is not None):
         # Which of two steps side by side is first, and whether one began too early, is a matter of luck.
-        settled += sorted(line for line in group if "running again" not in line) if progress else group
+        part = list(group)
+        settled += sorted(line for line in part if "running again" not in line) if progress else part
     return "\n".join(settled)
 
 
