@@ -184,7 +184,7 @@ def why_crashed(result: worker.Result, planned: Planned, notebook: str) -> Crash
 
 
 def _problem(found: Mapping[str, Any], place: Place) -> Problem:
-    message = f"{found['name']} ({found['type']}) cannot travel to a later step: {found['message']}"
+    message = f"`{found['name']}` ({found['type']}): {found['message']} cannot travel to a later step"
     return Problem("cannot-travel", message, place, found.get("hint"))
 
 

@@ -44,12 +44,13 @@ class Unit:
 
 @dataclass
 class Refusal:
-    """A value that cannot travel: the name, its type, why, and the mend."""
+    """A value that cannot travel: the name, its type, what it is or holds, the mend, and where it was bound."""
 
     name: str
     type: str
     message: str
     hint: str
+    cell: int | None = None
 
 
 @dataclass
@@ -76,6 +77,10 @@ class Heap:
         """Take note of a cell that was executed; called in the context in which cells run."""
         self.sources.append(source)
         self.context = contextvars.copy_context()  # decimal and NumPy keep their options there
+        for name, value in self.shell.user_ns.items():
+            if self._seen.get(name) != id(value):
+                self._seen[name] = id(value)
+                self._bound_at[name] = position
 
     # ------------------------------------------------------------------------------------------ loading
 
@@ -108,6 +113,8 @@ class Heap:
         if "@history" in rest:
             _restore_history(self.shell, rest["@history"])
         self.outside.take_baseline()
+        self._seen = {name: id(value) for name, value in self.shell.user_ns.items()}
+        self._bound_at: dict[str, int] = {}
 
     def _load(self, record: dict[str, Any]) -> None:
         if "path" in record:
@@ -174,7 +181,7 @@ class Heap:
             names[name] = None
         if not self.inputs.get("last"):
             for what, which, hint in session.lives_on(self.outside.session):
-                self._refused.append(Refusal(which, what, f"{what} cannot go on in the next step's process", hint))
+                self._refused.append(Refusal(which, "left behind", what, hint))
         message["names"] = names
         message["refused"] = [vars(r) for r in self._refused]
         return message, blobs
@@ -287,7 +294,7 @@ class Heap:
         except carried.CannotTravel as error:
             kind = type(obj)
             qualified = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-            self._refused.append(Refusal(name, qualified, error.what, error.hint))
+            self._refused.append(Refusal(name, qualified, error.what, error.hint, self._bound_at.get(name)))
             return None
 
     def _is_gone(self, name: str, namespace: dict[str, Any]) -> bool:
