@@ -83,6 +83,8 @@ class Listener:
         yield from self._end(frame["ok"], frame["at"])
 
     def _display(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        if frame["display_id"] in self._displays:
+            yield from self._update(frame, blobs)
         output = {"output_type": "display_data", "data": frame["data"], "metadata": frame["metadata"]}
         if self._add(output):
             if frame["display_id"] is not None:

@@ -1,19 +1,17 @@
-"""Runs steps in processes of their own: a warm process forks one child for each, and this side hears them."""
+"""Runs steps in processes of their own: a warm process has a child ready for each, and this side hears them."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
-import secrets
 import selectors
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +34,8 @@ from nbvertex.jobs import (
     Revised,
     Waiting,
 )
-from nbvertex.listener import Listener
-from nbvertex.merge import STREAMS, Item, Merge
-from nbvertex.runtime import wire
+from nbvertex.line import PIECE, Line
+from nbvertex.runtime import tree, wire
 
 __all__ = [
     "CellEnded", "CellJob", "CellStarted", "Died", "Done", "Ended", "Event", "Failed", "Job", "Output", "Pool",
@@ -46,82 +43,7 @@ __all__ = [
 ]  # fmt: skip
 
 RUNTIME = Path(__file__).parent / "runtime"
-_PIECE = 1 << 18  # bytes read at once
-
-
-class _Step:
-    """One running step, as this side sees it.
-
-    Args:
-        job: what it does.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.listener = Listener(job)
-        mark = b"\x00" + secrets.token_bytes(15)
-        self.merge = Merge(mark)
-        self.decoder = wire.Decoder()
-        self.sock, self.theirs = socket.socketpair()
-        self.sock.setblocking(False)
-        self.pipes: dict[int, str] = {}
-        self.their_pipes: list[int] = []
-        for name in STREAMS:
-            read, write = os.pipe()
-            os.set_blocking(read, False)
-            self.pipes[read] = name
-            self.their_pipes.append(write)
-        self.outbox: deque[memoryview] = deque(memoryview(piece) for piece in wire.pack(*_frame_of(job, mark)))
-        self.pid: int | None = None
-        self.stop_asked = False
-        self.kill_at: float | None = None
-
-    def their_ends(self) -> list[int]:
-        return [self.theirs.fileno(), *self.their_pipes]
-
-    def close_theirs(self) -> None:
-        """Let go of the ends that are the child's."""
-        self.theirs.close()
-        for fd in self.their_pipes:
-            os.close(fd)
-        self.their_pipes = []
-
-    def close(self) -> None:
-        self.close_theirs()
-        self.sock.close()
-        for fd in self.pipes:
-            os.close(fd)
-        self.pipes = {}
-
-    def hear(self, items: Iterable[Item]) -> list[Event]:
-        return [event for item in items for event in self.listener.hear(item)]
-
-    def signal(self, number: int) -> None:
-        """Signal the process and all of its group."""
-        if self.pid is not None:
-            try:
-                os.killpg(self.pid, number)
-            except ProcessLookupError:
-                pass  # it has ended by itself
-
-
-def _frame_of(job: Job, mark: bytes) -> tuple[wire.Header, list[bytes]]:
-    header = {
-        "mark": mark.hex(),
-        "cells": [
-            {"position": c.position, "count": c.count, "source": c.source, "may_fail": c.may_fail}
-            for c in job.cells
-        ],
-        "inputs": job.inputs,
-        "live": None if job.live is None else list(job.live),
-        "cwd": os.path.abspath(job.cwd),
-        "env": dict(job.env or {}),
-        "scratch": os.path.abspath(job.scratch),
-        "early": job.early,
-        "output_limit": job.output_limit,
-    }
-    # pickled since values of parameters may be more than JSON holds; 4: every Python reads it
-    return header, [pickle.dumps(list(job.parameters), protocol=4), *job.blobs]
+_PATIENCE = 2.0  # seconds for the warm process to end by itself
 
 
 class Pool:
@@ -134,8 +56,11 @@ class Pool:
         python: the interpreter (see `resolve_python`).
         preload: modules that the steps import, dotted.
         env: the environment variables, by default this process's.
-        cwd: the folder in which the warm process starts.
+        cwd: the folder in which the warm process starts: what can be imported from there is not preloaded.
         runtime: the folder that is started.
+
+    Raises:
+        UsageError: the interpreter cannot be started at all.
     """
 
     def __init__(
@@ -152,13 +77,19 @@ class Pool:
         self._env = {"PYTHONHASHSEED": "0", **(os.environ if env is None else env)}
         self._cwd = cwd
         self._runtime = runtime
-        self._steps: dict[str, _Step] = {}
+        self._lines: dict[str, Line] = {}
+        self._past: set[Line] = set()  # steps that are over, whose pipes somebody may still write to
         self._selector = selectors.DefaultSelector()
+        self._kills = _memory_kills()
         self._start_warm()
+
+    # ------------------------------------------------------------------------------------ the warm process
 
     def _start_warm(self) -> None:
         self._control, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - the warm process writes there until `close`
+        self._ready = False
+        self._decoder = wire.Decoder()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - the warm process writes there until it ends
         settings = json.dumps({"preload": list(self._preload), "without": {}, "spawn": False})
         try:
             self._warm = subprocess.Popen(
@@ -167,172 +98,251 @@ class Pool:
                 env=self._env,
                 cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
-                stdout=self._errors,
-                stderr=self._errors,
-                start_new_session=True,
+                stdout=self._complaints,
+                stderr=self._complaints,
+                start_new_session=True,  # a Ctrl-C in the terminal is for this process alone
             )
         except OSError as error:
-            raise UsageError(f"{self._python} cannot be started: {error}") from error
+            self._control.close()
+            self._complaints.close()
+            raise UsageError(f"{self._python} cannot be started: {error.strerror}") from error
         finally:
             theirs.close()
-        self._decoder = wire.Decoder()
-        self._control.setblocking(False)
         self._selector.register(self._control, selectors.EVENT_READ, self._hear_warm)
 
+    def _hear_warm(self, mask: int) -> list[Event]:
+        try:
+            data = self._control.recv(PIECE)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return self._warm_ended()
+        events: list[Event] = []
+        for header, _ in self._decoder.feed(data):
+            kind = header["kind"]
+            if kind == "ready":
+                self._ready = True
+            elif kind == "broken":
+                raise self._unusable(header["message"], header["module"])
+            elif kind == "forked":
+                self._forked(header)
+            elif kind == "exited":
+                events += self._exited(header)
+        return events
+
+    def _warm_ended(self) -> list[Event]:
+        """What the end of the warm process means: no step lives on without it."""
+        self._selector.unregister(self._control)
+        self._control.close()
+        code = self._warm.wait()
+        with self._complaints as file:
+            file.seek(0)
+            complaint = file.read().decode("utf-8", "replace").strip()
+        if not self._ready:
+            last = complaint.splitlines()[-1] if complaint else _how_it_ended(code)
+            raise self._unusable(last, None)
+        events: list[Event] = []
+        for line in list(self._lines.values()):
+            line.kill()
+            events += line.read_rest()
+            if line.listener.result is None:
+                name = signal.Signals(-code).name if code < 0 else None
+                message = f"the process that steps are forked from has ended ({_how_it_ended(code)})"
+                events += line.died(name, None, message)
+            self._forget(line)
+        return events
+
+    def _unusable(self, message: str, module: str | None) -> CannotRun:
+        if module is not None and module.partition(".")[0] == "IPython":
+            return CannotRun(
+                f"{self._python} has no IPython, in which the cells of a step run",
+                hint=f"{self._python} -m pip install ipython",
+                code="no-ipython",
+            )
+        return CannotRun(f"{self._python} cannot run steps: {message}", code="no-worker")
+
+    def _tell_warm(self, header: wire.Header, fds: tuple[int, ...] = ()) -> None:
+        try:
+            wire.send(self._control, header, fds=fds)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # `poll` finds that it has ended
+
+    # ------------------------------------------------------------------------------------------- the steps
+
     def start(self, job: Job) -> None:
-        """Run a step in a process of its own; `poll` tells how it goes."""
-        step = _Step(job)
-        self._steps[job.id] = step
-        self._control.setblocking(True)
-        wire.send(self._control, {"kind": "start", "id": job.id}, fds=step.their_ends())
-        self._control.setblocking(False)
-        step.close_theirs()
-        events = selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._selector.register(step.sock, events, lambda mask: self._talk(step, mask))
-        for fd, name in step.pipes.items():
-            self._selector.register(fd, selectors.EVENT_READ, self._reader(step, fd, name))
+        """Run a step in a process of its own; `poll` tells how it goes.
 
-    def _reader(self, step: _Step, fd: int, name: str) -> Callable[[int], list[Event]]:
-        def read(mask: int) -> list[Event]:
-            if fd not in step.pipes:
-                return []  # closed by what came before it in the same round
-            data = os.read(fd, _PIECE)
-            if not data:
+        Raises:
+            UsageError: the working folder is missing, or a job of that id runs.
+        """
+        if job.id in self._lines:
+            raise UsageError(f"step {job.id!r} is running already")
+        if not os.path.isdir(job.cwd):
+            raise UsageError(f"the working folder {job.cwd!r} is no folder")
+        if self._control.fileno() == -1:
+            self._start_warm()
+        line = Line(job)
+        self._tell_warm({"kind": "start", "id": job.id}, tuple(line.their_ends()))
+        line.hand_over()
+        self._lines[job.id] = line
+        self._selector.register(line.sock, selectors.EVENT_READ, partial(self._talk, line))
+        for fd in line.pipes:
+            self._selector.register(fd, selectors.EVENT_READ, partial(self._listen, line, fd))
+        self._write(line)
+
+    def _forked(self, header: wire.Header) -> None:
+        line = self._lines.get(header["id"])
+        if line is not None:
+            line.pid = header["pid"]
+            if line.grace is not None:  # stopped before it was there
+                self.stop(header["id"], grace=line.grace)
+
+    def _talk(self, line: Line, mask: int) -> list[Event]:
+        """Write to a step's socket, and read from it."""
+        if mask & selectors.EVENT_WRITE:
+            self._write(line)
+        if not mask & selectors.EVENT_READ:
+            return []
+        events = line.read_socket()
+        if events is None:
+            self._selector.unregister(line.sock)  # the warm process tells how it has ended
+            return []
+        self._forget_if_over(line)
+        return events
+
+    def _write(self, line: Line) -> None:
+        events = selectors.EVENT_READ if line.flush() else selectors.EVENT_READ | selectors.EVENT_WRITE
+        if self._selector.get_key(line.sock).events != events:
+            self._selector.modify(line.sock, events, partial(self._talk, line))
+
+    def _listen(self, line: Line, fd: int, mask: int) -> list[Event]:
+        events = line.read_pipe(fd)
+        if events is None:
+            self._selector.unregister(fd)
+            line.close_pipe(fd)
+            if not line.pipes:
+                self._past.discard(line)
+            return []
+        self._forget_if_over(line)
+        return events
+
+    def _forget_if_over(self, line: Line) -> None:
+        """Let a step go that has a result; its pipes stay while a process that it left behind may write."""
+        if line.listener.result is not None and self._lines.pop(line.job.id, None) is not None:
+            if line.sock in self._selector.get_map():
+                self._selector.unregister(line.sock)
+            line.sock.close()
+            self._past.add(line)
+
+    def _forget(self, line: Line) -> None:
+        self._lines.pop(line.job.id, None)
+        self._past.discard(line)
+        for fd in (line.sock.fileno(), *line.pipes):
+            if fd in self._selector.get_map():
                 self._selector.unregister(fd)
-                return []
-            step.merge.text(name, data)
-            return step.hear(step.merge.take())
+        line.close()
 
-        return read
+    def _exited(self, header: dict[str, Any]) -> list[Event]:
+        line = self._lines.get(header["id"])
+        events: list[Event] = []
+        if line is not None:
+            events += line.read_rest()
+            if line.listener.result is None:
+                tree.end(header["pid"])
+                events += self._died(line, header)
+            self._forget(line)
+        self._tell_warm({"kind": "reap", "pid": header["pid"]})
+        return events
+
+    def _died(self, line: Line, header: dict[str, Any]) -> list[Event]:
+        if "code" in header:
+            code = header["code"]
+            return line.died(None, code, f"the process ended with exit code {code} before the step did")
+        name = signal.Signals(header["signal"]).name
+        message = f"killed by {name}"
+        if name == "SIGKILL" and line.grace is not None:
+            message = "stopped"
+        elif name == "SIGKILL":
+            message += ": out of memory" + ("" if _memory_kills() > self._kills else "?")
+        elif name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"):
+            message += ": a crash in compiled code"
+        return line.died(name, None, message)
+
+    # --------------------------------------------------------------------------------------------- outside
 
     def poll(self, timeout: float | None = None) -> list[Event]:
-        """What has happened: waits until something has, or for `timeout` seconds.
+        """What has happened: waits until something has, or for `timeout` seconds; at once where no step runs.
 
         Raises:
             nbvertex.errors.Refused: the environment cannot run steps.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         events: list[Event] = []
-        while self._steps and not events:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            due = [step.kill_at for step in self._steps.values() if step.kill_at is not None]
-            if due:
-                soon = max(0.0, min(due) - time.monotonic())
-                left = soon if left is None else min(left, soon)
-            for key, mask in self._selector.select(left):
-                if any(key is known for known in self._selector.get_map().values()):  # not forgotten meanwhile
+        while self._lines and not events:
+            now = time.monotonic()
+            due = [line.kill_at for line in self._lines.values() if line.kill_at is not None]
+            wait = [max(0.0, at - now) for at in (*due, *([] if deadline is None else [deadline]))]
+            for key, mask in self._selector.select(min(wait) if wait else None):
+                if self._selector.get_map().get(key.fd) is key:  # not forgotten in this very round
                     events += key.data(mask)
             self._kill_late()
             if deadline is not None and time.monotonic() >= deadline:
                 break
         return events
 
-    def _talk(self, step: _Step, mask: int) -> list[Event]:
-        """Write to a step's socket, and read from it."""
-        if mask & selectors.EVENT_WRITE:
-            self._write(step)
-        if not mask & selectors.EVENT_READ:
-            return []
-        data = step.sock.recv(_PIECE)
-        if not data:
-            self._selector.unregister(step.sock)
-            return []
-        events: list[Event] = []
-        for header, blobs in step.decoder.feed(data):
-            if header.pop("now", False):
-                events.append(Waiting(step.job.id, header["what"]))
-            else:
-                step.merge.frame(header, blobs)
-        events += step.hear(step.merge.take())
-        if step.listener.result is not None:
-            self._forget(step)
-        return events
-
-    def _write(self, step: _Step) -> None:
-        try:
-            while step.outbox:
-                sent = step.sock.send(step.outbox[0])
-                if sent < len(step.outbox[0]):
-                    step.outbox[0] = step.outbox[0][sent:]
-                else:
-                    step.outbox.popleft()
-        except BlockingIOError:
-            return
-        except (BrokenPipeError, ConnectionResetError):
-            step.outbox.clear()  # it has died; the warm process tells how
-        self._selector.modify(step.sock, selectors.EVENT_READ, lambda mask: self._talk(step, mask))
-
-    def _forget(self, step: _Step) -> None:
-        self._steps.pop(step.job.id, None)
-        for fd in (step.sock.fileno(), *step.pipes):
-            if fd in self._selector.get_map():
-                self._selector.unregister(fd)
-        step.close()
-
-    def _hear_warm(self, mask: int) -> list[Event]:
-        events: list[Event] = []
-        try:
-            data = self._control.recv(_PIECE)
-        except ConnectionResetError:
-            data = b""
-        if not data:
-            self._selector.unregister(self._control)
-            self._warm.wait()
-            raise CannotRun("the warm process has ended")
-        for header, _ in self._decoder.feed(data):
-            kind = header["kind"]
-            if kind == "forked" and header["id"] in self._steps:
-                self._steps[header["id"]].pid = header["pid"]
-            elif kind == "exited":
-                events += self._exited(header)
-                self._control.setblocking(True)
-                wire.send(self._control, {"kind": "reap", "pid": header["pid"]})
-                self._control.setblocking(False)
-            elif kind == "broken":
-                raise CannotRun(f"{self._python} cannot run steps: {header['message']}")
-        return events
-
-    def _exited(self, header: dict[str, Any]) -> list[Event]:
-        step = self._steps.get(header["id"])
-        if step is None:
-            return []
-        events = step.hear(step.merge.finish())
-        if step.listener.result is None:
-            name = signal.Signals(header["signal"]).name if "signal" in header else None
-            message = f"killed by {name}" if name else f"the process ended with exit code {header['code']}"
-            events += step.listener.died(name, header.get("code"), message)
-        self._forget(step)
-        return events
-
     def proceed(self, job_id: str) -> None:
         """Let an early step that waits go on."""
-        step = self._steps.get(job_id)
-        if step is not None:
-            step.outbox += [memoryview(piece) for piece in wire.pack({"kind": "proceed"})]
-            events = selectors.EVENT_READ | selectors.EVENT_WRITE
-            self._selector.modify(step.sock, events, lambda mask: self._talk(step, mask))
+        line = self._lines.get(job_id)
+        if line is not None:
+            line.send({"kind": "proceed"})
+            self._write(line)
 
     def stop(self, job_id: str, *, grace: float = 5.0) -> None:
-        """Interrupt a step; after `grace` seconds end its whole process group. `poll` tells the result."""
-        step = self._steps.get(job_id)
-        if step is not None:
-            step.stop_asked = True
-            step.signal(signal.SIGINT)
-            step.kill_at = time.monotonic() + grace
+        """Interrupt a step; after `grace` seconds end it with all that it has started. `poll` tells the result."""
+        line = self._lines.get(job_id)
+        if line is not None:
+            line.grace = grace
+            line.interrupt()
+            line.kill_at = time.monotonic() + grace
 
     def _kill_late(self) -> None:
         now = time.monotonic()
-        for step in self._steps.values():
-            if step.kill_at is not None and step.kill_at <= now:
-                step.kill_at = None
-                step.signal(signal.SIGKILL)
+        for line in self._lines.values():
+            if line.kill_at is not None and line.kill_at <= now:
+                line.kill_at = None
+                line.kill()
 
     def close(self) -> None:
         """End every process that is left."""
-        for step in list(self._steps.values()):
-            step.signal(signal.SIGKILL)
-            self._forget(step)
+        for line in list(self._lines.values()):
+            line.kill()
+            self._forget(line)
+        for line in list(self._past):
+            self._forget(line)
         self._selector.close()
         self._control.close()
-        self._warm.wait()
-        self._errors.close()
+        try:
+            self._warm.wait(_PATIENCE if self._ready else 0)
+        except subprocess.TimeoutExpired:
+            tree.end(self._warm.pid)
+            self._warm.wait()
+        self._complaints.close()
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"killed by {name}" + (": out of memory?" if name == "SIGKILL" else "")
+
+
+def _memory_kills() -> int:
+    """How often the system has killed a process for want of memory."""
+    total = 0
+    for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
+        try:
+            lines = Path(path).read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return total

@@ -50,7 +50,8 @@ class Preload:
     def _import(self, name: str) -> None:
         known, before = set(sys.modules), _State.now(self._ip)
         self._shelf.begin(name)
-        with warnings.catch_warnings():
+        # as in a cell, where `get_ipython` is a builtin: libraries look for it
+        with warnings.catch_warnings(), self._ip.builtin_trap:
             try:
                 importlib.import_module(name)
             except ModuleNotFoundError as error:

@@ -9,6 +9,7 @@ import base64
 import math
 import os
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,8 @@ ENVIRONMENT = {
     "PAGER": "cat",
     "GIT_PAGER": "cat",
 }
+FIGURES = "module://matplotlib_inline.backend_inline"
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Displays(DisplayPublisher):
@@ -98,6 +101,19 @@ class Compiler(CachingCompiler):
         return cell_name(raw_code)
 
 
+class IPythonKernel:
+    """What libraries look for to know that they run in a notebook; there is no kernel to talk to."""
+
+    __module__ = "ipykernel.ipkernel"
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+
+    def get_parent(self, channel: str = "shell") -> dict[str, Any]:
+        """The message that is being answered: none."""
+        return {}
+
+
 class ZMQInteractiveShell(InteractiveShell):
     """IPython without a terminal; libraries know a notebook kernel by this class's name."""
 
@@ -108,6 +124,7 @@ class ZMQInteractiveShell(InteractiveShell):
     compiler_class = Type(Compiler)
     exiter = Instance(ZMQExitAutocall)
     keepkernel_on_exit = None
+    kernel = AnyTrait()
     send: Send | None = None  # where errors go
 
     @default("exiter")
@@ -116,6 +133,8 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def init_environment(self) -> None:
         os.environ.update(ENVIRONMENT)
+        if not os.environ.get("MPLBACKEND"):
+            os.environ["MPLBACKEND"] = FIGURES
 
     def init_virtualenv(self) -> None:
         """A kernel lives in its environment already."""
@@ -138,9 +157,24 @@ class ZMQInteractiveShell(InteractiveShell):
         for channel in (self.display_pub, self.displayhook):
             channel.send = send
 
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **keywords: Any) -> None:
+        found: Any = exc_tuple or sys.exc_info()
+        if len(found) == 3 and found[2] is not None:
+            found = found[0], found[1], _without_ours(found[2])
+        super().showtraceback(found, *args, **keywords)
+
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         if self.send is not None:
             self.send({"kind": "error", "ename": etype.__name__, "evalue": str(evalue), "traceback": list(stb)})
+
+
+def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:
+    """A traceback without this program's own frames."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    if trace is not None:
+        trace.tb_next = _without_ours(trace.tb_next)
+    return trace
 
 
 def plain(value: Any) -> Any:
@@ -167,8 +201,8 @@ def make_shell(connection_file: str) -> ZMQInteractiveShell:
     config.HistoryManager.hist_file = ":memory:"
     config.IPKernelApp.connection_file = connection_file  # its presence says: a notebook
     shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(config=config)
-    for name in ("storemagic",):
-        shell.extension_manager.load_extension(name)
+    shell.kernel = IPythonKernel(shell)
+    shell.extension_manager.load_extension("storemagic")
     return shell
 
 
@@ -185,6 +219,7 @@ def forbid_input() -> None:
 
         return ask
 
+    sys.breakpointhook = lambda *args, **keywords: None  # no debugger is attached
     builtins.input = refuse("raw_input")
     getpass.getpass = refuse("getpass")
 

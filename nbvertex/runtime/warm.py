@@ -57,6 +57,7 @@ def _look_like_a_kernel() -> None:
         os.path.join(sysconfig.get_path("purelib"), "ipykernel_launcher.py"),
         "-f",
         os.path.expanduser("~/.local/share/jupyter/runtime/kernel.json"),
+        "--HistoryManager.hist_file=:memory:",  # as papermill starts it
     ]
     folders = [os.path.basename(path) in ("site-packages", "dist-packages") for path in sys.path]
     sys.path.insert(folders.index(True) if True in folders else 0, "")
