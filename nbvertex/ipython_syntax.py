@@ -100,6 +100,17 @@ def _padded(before: list[str], after: list[str]) -> list[str]:
     return [*after[: place + 1], *["\n"] * missing, *after[place + 1 :]]
 
 
+def silent(code: Code) -> bool:
+    """Whether a semicolon at its end keeps IPython from showing the last value."""
+    if code.tree is None or not code.tree.body or ";" not in code.python:
+        return False
+    last = code.tree.body[-1]
+    if not isinstance(last, ast.Expr):
+        return False
+    line = code.python.split("\n")[(last.end_lineno or 1) - 1]
+    return line.encode("utf-8", "surrogatepass")[last.end_col_offset or 0 :].lstrip().startswith(b";")
+
+
 @functools.cache
 def _manager() -> TransformerManager:
     from IPython.core.inputtransformer2 import TransformerManager

@@ -1,0 +1,305 @@
+"""Calls, played: functions of the notebook by what their bodies do, others by what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nbvertex import library, methods
+from nbvertex.ipython_commands import names_in
+from nbvertex.library import Effect, Given
+from nbvertex.stage import Stage, bits
+from nbvertex.trace import PLAIN, Call, Function, Trace, Value, join, part
+
+DEEPEST = 12  # calls within calls that are followed one by one
+MOST = 200  # calls of a cell that are
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a call gives, in the stage's objects."""
+
+    args: Sequence[Value]
+    words: Mapping[str, Value]
+    starred: bool
+    line: int
+    decorates: bool = False
+
+    @property
+    def all(self) -> Value:
+        out = PLAIN
+        for value in (*self.args, *self.words.values()):
+            out = join(out, Value(value.at, value.within))
+        return out
+
+
+class Calls:
+    """Performs the calls of a trace.
+
+    Args:
+        stage: where it is played.
+        line: the line of the cell that the whole trace belongs to; 0 for the cell's own.
+    """
+
+    def __init__(self, stage: Stage, line: int, depth: int) -> None:
+        self.stage = stage
+        self.line = line
+        self.depth = depth
+
+    def value(self, value: Value) -> Value:
+        """A value of the trace in the stage's objects."""
+        raise NotImplementedError
+
+    def body(self, function: Function, memo: dict[int, Value], line: int) -> Value:
+        """Play a function's body; what it returns."""
+        raise NotImplementedError
+
+    def perform(self, call: Call) -> Value:
+        """Play one call; what it returns."""
+        names = call.names
+        if call.root.path.startswith("."):  # a method that got a name: `add = xs.append; add(1)`
+            names = (*call.root.path[1:].split("."), *names)
+            root = self.value(call.root._replace(path=""))
+        else:
+            root = self.value(call.root)
+        given = Arguments(
+            [self.value(arg) for arg in call.args],
+            {name: self.value(word) for name, word in call.keywords.items()},
+            call.starred,
+            self.line or call.line,
+            call.decorates,
+        )
+        if root.path and not root.path.endswith("()"):
+            path = ".".join((root.path, *names))
+            known = Given(len(call.args), frozenset(call.keywords), call.constants, call.root_name)
+            if path in library.LOCAL and call.in_function:
+                return PLAIN
+            return self.apply(library.function(path, known), None, given, call)
+        if names:
+            receiver = root if len(names) == 1 else part(root)
+            return self.method(receiver, names[-1], given, call)
+        return self.invoke(root, given, call)
+
+    # functions of the notebook
+
+    def invoke(self, callee: Value, given: Arguments, call: Call) -> Value:
+        """Call an object."""
+        stage = self.stage
+        if not callee.all:
+            return self.apply(library.UNKNOWN, None, given, call)
+        if not callee.within and not callee.at & ~stage.code:
+            out = PLAIN
+            for number in bits(callee.at):
+                out = join(out, self.enter(number, given, call))
+            return out
+        if not callee.within and (found := self._methods(callee, "__call__")):
+            return self._each(found, callee, given, call, certain=True)
+        inside = stage.reach(callee.all) & stage.code
+        if inside:
+            stage.doubts += 1
+            for number in bits(inside):
+                self.enter(number, given, call)
+            stage.doubts -= 1
+        return self.apply(library.UNKNOWN, callee, given, call)
+
+    def enter(self, number: int, given: Arguments, call: Call) -> Value:
+        """Call a function, or make an instance of a class."""
+        if number in self.stage.functions:
+            return self.function(number, given)
+        instance = Value(1 << self.stage.new("", holds=1 << number))
+        found = self._methods(instance, "__init__") | self._methods(instance, "__post_init__")
+        if found:
+            self._each(found, instance, given, call, certain=True)
+        self.stage.hold(instance, given.all)
+        return instance
+
+    def function(self, number: int, given: Arguments, receiver: Value | None = None) -> Value:
+        """Call a function of the notebook: play its body with what it is given.
+
+        A call in doubt, or one of very many, is played once for all of its like, with arguments unknown.
+        """
+        stage = self.stage
+        function = stage.functions[number]
+        args = [receiver, *given.args] if receiver is not None and function.bound else list(given.args)
+        memo = _parameters(function, number, args, given)
+        anything = Value(0, given.all.all | (receiver.all if receiver is not None else 0) | 1 << number)
+        if number in stage.active:
+            return anything
+        if stage.doubts or self.depth >= DEEPEST or stage.plays >= MOST:
+            stage.hand(anything, given.line)
+            if number in stage.guessed:
+                return anything
+            stage.guessed.add(number)
+            memo = dict.fromkeys(memo, anything)
+        stage.plays += 1
+        stage.active.add(number)
+        for name in function.trace.reads:
+            stage.need(name, given.line)
+        out = self.body(function, memo, given.line)
+        stage.active.discard(number)
+        if function.generator:
+            return Value(1 << stage.new("generator()", holds=out.all | given.all.all))
+        return out
+
+    def _methods(self, receiver: Value, name: str) -> int:
+        """The methods of that name in the notebook's classes that an object may belong to."""
+        stage = self.stage
+        if not stage.classes:
+            return 0
+        mask = 0
+        for number in bits(receiver.all):
+            if number in stage.classes or stage.types[number] in ("", "type()"):
+                mask |= 1 << number
+        found = 0
+        for number in bits(stage.reach(mask) & stage.code):
+            found |= 1 << stage.classes[number][name] if name in stage.classes.get(number, ()) else 0
+        return found
+
+    def _each(self, found: int, receiver: Value, given: Arguments, call: Call, *, certain: bool) -> Value:
+        stage = self.stage
+        stage.doubts += not certain
+        out = PLAIN
+        for number in bits(found):
+            if number in stage.functions:
+                out = join(out, self.function(number, given, receiver))
+            else:
+                out = join(out, self.enter(number, given, call))
+        stage.doubts -= not certain
+        return out
+
+    # everything else
+
+    def method(self, receiver: Value, name: str, given: Arguments, call: Call) -> Value:
+        """Call a method of an object."""
+        stage = self.stage
+        if receiver.path == "" and not receiver.all:  # a number or a string
+            return self.apply(Effect("plain", args="consume"), None, given, call)
+        kind = stage.kind(receiver)
+        found = self._methods(receiver, name) if kind in ("", "type()") else 0
+        if found:
+            certain = not receiver.within and found & (found - 1) == 0
+            out = self._each(found, receiver, given, call, certain=certain)
+            if certain:
+                return out
+        known = Given(len(call.args), frozenset(call.keywords), call.constants, call.root_name)
+        effect = methods.method(kind, name, known, dropped=call.dropped)
+        return self.apply(effect, receiver, given, call)
+
+    def apply(self, effect: Effect, receiver: Value | None, given: Arguments, call: Call) -> Value:
+        """Do what a call is known to do."""
+        stage, line = self.stage, given.line
+        everything = given.all
+        stage.state(effect.state, line)
+        if effect.everything:
+            stage.now.everything = stage.now.everything or line
+        if effect.expressions is not None:
+            self._evaluate(str(call.constants.get(effect.expressions, "")), line)
+        if receiver is not None and effect.receiver == "change":
+            stage.change(receiver, line)
+        elif receiver is not None and effect.receiver == "hand":
+            stage.hand(receiver, line)
+        self._arguments(effect, given)
+        if effect.stores:
+            holder = receiver if receiver is not None else _pick(effect.changes[0], given)
+            self._store(holder, given, certain=effect.result in ("plain", "part"))
+        elif effect.args == "hand" and receiver is not None:
+            self._store(receiver, given, certain=False)
+        if not given.decorates:
+            self._call_back(given, call, certain=effect is not library.UNKNOWN)
+        return self._result(effect, receiver, everything)
+
+    def _arguments(self, effect: Effect, given: Arguments) -> None:
+        """What happens to what a call is given."""
+        stage, line = self.stage, given.line
+        for value in (*given.args, *given.words.values()):
+            if effect.args == "hand":
+                stage.hand(value, line)
+            elif effect.args == "consume":
+                stage.consume(value, line)
+        for place in effect.changes:
+            stage.change(given.all if given.starred else _pick(place, given), line)
+
+    def _store(self, holder: Value, given: Arguments, *, certain: bool) -> None:
+        """An object keeps what a call gives it."""
+        mask = given.all.all
+        for number in bits(holder.all):
+            if certain:
+                self.stage.holds[number] |= mask & ~(1 << number)
+            else:
+                self.stage.perhaps[number] |= mask & ~(1 << number)
+
+    def _call_back(self, given: Arguments, call: Call, *, certain: bool) -> None:
+        """Functions that are given to a call are called by it, as far as anybody can tell."""
+        stage = self.stage
+        if not stage.code:
+            return
+        inside = Arguments([part(given.all)], {}, True, given.line)
+        for value in (*given.args, *given.words.values()):
+            direct = value.at & stage.code
+            hidden = stage.reach(value.all) & stage.code & ~direct if not certain else value.within & stage.code
+            for mask, sure in ((direct, True), (hidden, False)):
+                stage.doubts += not sure
+                for number in bits(mask):
+                    if number in stage.functions:
+                        self.function(number, inside)
+                stage.doubts -= not sure
+
+    def _result(self, effect: Effect, receiver: Value | None, given: Value) -> Value:
+        stage = self.stage
+        mask = given.all | (receiver.all if receiver is not None else 0)
+        match effect.result:
+            case "plain":
+                return PLAIN
+            case "new":
+                return Value(1 << stage.new(effect.type))
+            case "holds":
+                return Value(1 << stage.new(effect.type, holds=mask))
+            case "perhaps":
+                return Value(1 << stage.new(effect.type, perhaps=mask))
+            case "part":
+                return Value(0, receiver.all if receiver is not None else mask)
+            case "self":
+                return receiver if receiver is not None else given
+
+    def _evaluate(self, text: str, line: int) -> None:
+        """Text that is evaluated with the names around it."""
+        for name in words_in(text):
+            self.stage.now.expressions.add(name)
+
+
+def words_in(text: str) -> tuple[str, ...]:
+    """The names that some text may load, in whatever little language it is."""
+    import re
+
+    found = names_in(text)
+    return found or tuple(dict.fromkeys(re.findall(r"@?\b([A-Za-z_]\w*)\b", text)))
+
+
+def _pick(place: int | str, given: Arguments) -> Value:
+    if isinstance(place, int):
+        return given.args[place] if place < len(given.args) else PLAIN
+    return given.words.get(place, PLAIN)
+
+
+def _parameters(function: Function, number: int, args: Sequence[Value], given: Arguments) -> dict[int, Value]:
+    """What a function's parameters are in a call; 0 is the function itself."""
+    own = Value(1 << number)
+    numbers = function.trace.parameters
+    memo = {0: own}
+    anything = PLAIN
+    for value in (*args, *given.words.values()):
+        anything = join(anything, Value(value.at, value.within))
+    for parameter, place in numbers.items():
+        if given.starred or parameter in function.rest:
+            memo[place] = Value(anything.at, anything.within | own.at) if given.starred else part(anything)
+        elif parameter in given.words:
+            memo[place] = given.words[parameter]
+        elif parameter in function.positional and function.positional.index(parameter) < len(args):
+            memo[place] = args[function.positional.index(parameter)]
+        else:
+            memo[place] = Value(0, own.at)  # its default, which the function holds
+    return memo
+
+
+def trace_of(function: Function) -> Trace:
+    return function.trace

@@ -1,0 +1,198 @@
+"""Traces are played on a stage, event by event."""
+
+from __future__ import annotations
+
+from nbvertex.calls import Calls
+from nbvertex.methods import FRAMES
+from nbvertex.stage import Outcome, Stage, bits
+from nbvertex.trace import PLAIN, Event, Function, Trace, Value, part
+
+_ROWS = (".loc", ".iloc", ".at", ".iat", ".xs", ".values")
+
+
+def play(stage: Stage, trace: Trace) -> Outcome:
+    """Play a cell: the stage is as after it, and what it did is returned."""
+    now = stage.now = Outcome()
+    stage.woken, stage.guessed, stage.plays = set(), set(), 0
+    for name, line in trace.reads.items():
+        if not stage.is_builtin(name):
+            now.reads[name] = line
+            now.given[name] = stage.lookup(name)
+    frame = Frame(stage, trace, {}, line=0, depth=0)
+    frame.run()
+    for name in trace.gone:
+        stage.env.pop(name, None)
+    now.sure = set(trace.sure)
+    defined = 0
+    for number in (*trace.functions, *trace.classes):
+        if number in frame.memo:
+            defined |= frame.memo[number].at
+    stage.wake(defined, 0)
+    return now
+
+
+class Frame(Calls):
+    """One trace on the stage.
+
+    Args:
+        stage: where it is played.
+        trace: of a cell or a function.
+        memo: what the trace's objects are on the stage, as far as that is known.
+        line: of the call in the cell; 0 for the cell itself.
+        depth: how many calls deep.
+    """
+
+    def __init__(self, stage: Stage, trace: Trace, memo: dict[int, Value], *, line: int, depth: int) -> None:
+        super().__init__(stage, line, depth)
+        self.trace = trace
+        self.memo = memo
+        self.names = {number: name for name, number in trace.names.items()}
+
+    def value(self, value: Value) -> Value:
+        """A value of the trace in the stage's objects."""
+        at = within = 0
+        path = value.path
+        relative = path.startswith(".")
+        for number in bits(value.at):
+            known = self.memo.get(number) or self._first(number)
+            if relative:
+                if known.path and not known.path.endswith("()"):
+                    return Value(path=known.path + path)
+                within |= known.all
+            else:
+                path = known.path or path
+                at |= known.at
+                within |= known.within
+        for number in bits(value.within):
+            within |= (self.memo.get(number) or self._first(number)).all
+        return Value(at, within, "" if relative else path)
+
+    def _first(self, number: int) -> Value:
+        """An object of the trace that turns up for the first time."""
+        known = self.memo.get(number)
+        if known is None:
+            name = self.names.get(number)
+            if name is not None:
+                known = self.stage.lookup(name)
+            else:
+                known = Value(1 << self.stage.new(self.trace.types.get(number, "")))
+            self.memo[number] = known
+        return known
+
+    def body(self, function: Function, memo: dict[int, Value], line: int) -> Value:
+        frame = Frame(self.stage, function.trace, memo, line=line, depth=self.depth + 1)
+        frame.run()
+        return frame.value(function.trace.returns)
+
+    def run(self) -> None:
+        """Play every event."""
+        players = self._players
+        for event in self.trace.events:
+            players[event[0]](self, event)
+
+    def _at(self, line: int) -> int:
+        return self.line or line
+
+    def _use(self, event: Event) -> None:
+        self.stage.use(self.value(event[1]), self._at(event[2]))
+
+    def _call(self, event: Event) -> None:
+        self.memo[event[1].result] = self.perform(event[1])
+
+    def _bind(self, event: Event) -> None:
+        _, name, value, line, sure = event
+        self.stage.bind(name, self.value(value), self._at(line), sure=sure and not self.line)
+
+    def _unbind(self, event: Event) -> None:
+        _, name, line, sure = event
+        self.stage.unbind(name, self._at(line), sure=sure and not self.line)
+
+    def _hold(self, event: Event) -> None:
+        self.stage.hold(self.value(event[1]), self.value(event[2]))
+
+    def _change(self, event: Event) -> None:
+        self.stage.change(self.value(event[1]), self._at(event[2]))
+
+    def _consume(self, event: Event) -> None:
+        self.stage.consume(self.value(event[1]), self._at(event[2]))
+
+    def _enter(self, event: Event) -> None:
+        value = self.value(event[1])
+        if self.stage.kind(value) != "open()":
+            self.stage.hand(Value(value.at), self._at(event[2]))
+
+    def _compute(self, event: Event) -> None:
+        """An operator: what it makes of plain values is plain; arrays and frames give new ones."""
+        _, number, operands, holds = event
+        stage = self.stage
+        mask, kinds = 0, set()
+        for operand in operands:
+            value = self.value(operand)
+            mask |= value.all
+            kinds.add(stage.kind(value))
+        if not mask:
+            self.memo[number] = PLAIN
+            return
+        kind = next((kind for kind in kinds if kind in FRAMES or kind == "numpy.ndarray()"), "")
+        self.memo[number] = Value(1 << stage.new(kind, holds=mask if holds and not kind else 0))
+
+    def _item(self, event: Event) -> None:
+        """Something in a container: rows and columns of a frame are frames that may be views."""
+        _, number, written = event
+        stage = self.stage
+        value = self.value(written)
+        base = self.value(written._replace(path="")) if written.path in _ROWS else value
+        kind = stage.kind(base)
+        if kind in FRAMES or kind == "numpy.ndarray()":
+            self.memo[number] = Value(1 << stage.new(kind, perhaps=base.at))
+        elif value.at and not value.within and not self._hides(value.at):
+            self.memo[number] = PLAIN
+        else:
+            self.memo[number] = part(value)
+
+    def _hides(self, mask: int) -> bool:
+        """Whether there may be an object in some containers."""
+        stage = self.stage
+        if mask & stage.seen:
+            return True
+        for number in bits(mask):
+            kind = stage.types[number]
+            if kind not in ("list()", "dict()", "set()", "tuple()") or stage.holds[number] | stage.perhaps[number]:
+                return True
+        return False
+
+    def _define(self, event: Event) -> None:
+        number = event[1]
+        known = self._first(number).at.bit_length() - 1
+        methods = {
+            name: self._first(method).at.bit_length() - 1
+            for name, method in self.trace.classes.get(number, {}).items()
+        }
+        self.stage.define(known, self.trace, number, methods)
+
+    def _state(self, event: Event) -> None:
+        self.stage.state((event[1:4],), self._at(event[4]))
+
+    def _everything(self, event: Event) -> None:
+        self.stage.now.everything = self.stage.now.everything or self._at(event[1])
+
+    def _nothing(self, event: Event) -> None:
+        pass
+
+    _players = {  # noqa: RUF012 - never changed
+        "use": _use,
+        "call": _call,
+        "bind": _bind,
+        "unbind": _unbind,
+        "hold": _hold,
+        "change": _change,
+        "consume": _consume,
+        "enter": _enter,
+        "compute": _compute,
+        "item": _item,
+        "define": _define,
+        "class": _define,
+        "state": _state,
+        "everything": _everything,
+        "star": _nothing,
+    }

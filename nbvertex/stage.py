@@ -1,0 +1,227 @@
+"""Where traces are played: which objects there are, which names hold them, what is done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from nbvertex import library
+from nbvertex.methods import LASTING, LAZY
+from nbvertex.names import BUILTINS
+from nbvertex.trace import Function, Trace, Value, join
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one cell did on the stage.
+
+    Args:
+        reads: names that it needs from before, with the line.
+        late: those of them that only a function needs, when it is called.
+        binds: names that it may bind, with the line.
+        doubtful: names that it binds only if code runs that need not run.
+        deletes: names that it may delete, with the line.
+        sure: names bound for certain by now.
+        changed: objects changed in place, with the line.
+        handed: objects given to code that cannot be seen, with the line.
+        state: what is done to the state outside the names, with the line.
+        everything: the line where anything may be done to any name, or 0.
+        expressions: names in text that is evaluated.
+        given: the objects of the names it reads, as they were before.
+    """
+
+    reads: dict[str, int] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
+    binds: dict[str, int] = field(default_factory=dict)
+    doubtful: dict[str, int] = field(default_factory=dict)
+    deletes: dict[str, int] = field(default_factory=dict)
+    sure: set[str] = field(default_factory=set)
+    changed: dict[int, int] = field(default_factory=dict)
+    handed: dict[int, int] = field(default_factory=dict)
+    state: dict[library.State, int] = field(default_factory=dict)
+    everything: int = 0
+    expressions: set[str] = field(default_factory=set)
+    given: dict[str, Value] = field(default_factory=dict)
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The numbers of the objects in a set."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+class Stage:
+    """Names and objects, cell after cell.
+
+    Args:
+        paths: names known to hold a module, a thing of it, or an object of a type.
+    """
+
+    def __init__(self, paths: Mapping[str, str] | None = None) -> None:
+        self.paths = dict(paths or {})
+        self.env: dict[str, Value] = {}
+        self.holds: list[int] = []  # object -> what can be reached from it
+        self.perhaps: list[int] = []  # object -> what it may be, or share
+        self.types: list[str] = []
+        self.functions: dict[int, Function] = {}
+        self.classes: dict[int, dict[str, int]] = {}
+        self.code = 0  # the objects that are functions or classes of the notebook
+        self.seen = 0  # the objects that unknown code has had in its hands
+        self.now = Outcome()
+        self.doubts = 0  # how many reasons there are why this need not run
+        self.active: set[int] = set()  # functions that are being played
+        self.guessed: set[int] = set()  # functions that this cell has played with arguments unknown
+        self.plays = 0  # how many functions this cell has played
+        self.woken: set[int] = set()
+
+    # objects
+
+    def new(self, kind: str = "", *, holds: int = 0, perhaps: int = 0) -> int:
+        """The number of one more object."""
+        self.holds.append(holds)
+        self.perhaps.append(perhaps)
+        self.types.append(kind)
+        return len(self.types) - 1
+
+    def reach(self, mask: int, *, perhaps: bool = True) -> int:
+        """Everything that can be reached from some objects, or only what surely can."""
+        seen = 0
+        while mask:
+            low = mask & -mask
+            seen |= low
+            number = low.bit_length() - 1
+            further = self.holds[number] | self.perhaps[number] if perhaps else self.holds[number]
+            mask = (mask | further) & ~seen
+        return seen
+
+    def kind(self, value: Value) -> str:
+        """The type of a value; empty where it is not known, or may be one of several."""
+        if value.within or not value.at:
+            return ""
+        kinds = {self.types[number] for number in bits(value.at)}
+        return kinds.pop() if len(kinds) == 1 else ""
+
+    def hold(self, holder: Value, value: Value) -> None:
+        for number in bits(holder.at | holder.within):
+            self.holds[number] |= value.all & ~(1 << number)
+
+    # names
+
+    def lookup(self, name: str) -> Value:
+        """What a global name holds now; an object that nothing is known of where no cell has bound it."""
+        value = self.env.get(name)
+        if value is None:
+            known = self.paths.get(name, "")
+            if known and not known.endswith("()"):
+                value = Value(path=known)
+            elif not known and name in BUILTINS:
+                return Value(path=f"builtins.{name}")
+            else:
+                value = Value(1 << self.new(known))
+            self.env[name] = value
+        return value
+
+    def is_builtin(self, name: str) -> bool:
+        return name in BUILTINS and name not in self.env and name not in self.paths
+
+    def need(self, name: str, line: int) -> None:
+        """A function that is at hand reads a global name."""
+        if name not in self.now.sure and name not in self.now.reads and not self.is_builtin(name):
+            self.now.reads[name] = line
+            self.now.late.add(name)
+            self.now.given[name] = self.lookup(name)
+
+    def bind(self, name: str, value: Value, line: int, *, sure: bool) -> None:
+        if sure:
+            self.env[name] = value
+            self.now.sure.add(name)
+        else:
+            old = self.env.get(name)
+            self.env[name] = value if old is None else join(old, value)
+        (self.now.doubtful if self.doubts else self.now.binds).setdefault(name, line)
+
+    def unbind(self, name: str, line: int, *, sure: bool) -> None:
+        self.now.deletes.setdefault(name, line)
+        if sure:
+            self.env.pop(name, None)
+            self.now.sure.discard(name)
+
+    # what happens to objects
+
+    def change(self, value: Value, line: int) -> None:
+        """An object is changed in place, or what belongs to a module is."""
+        if value.path and not value.path.endswith("()"):
+            self.state(library.stored(value.path), line)
+            return
+        certain = value.at | self.reach(value.within, perhaps=False)
+        shared = value.within
+        for number in bits(value.at):
+            shared |= self.perhaps[number]
+        possible = self.reach(shared)
+        if self.doubts:
+            certain, possible = 0, certain | possible
+        for number in bits(certain):
+            self.now.changed.setdefault(number, line)
+        for number in bits(possible & ~certain):
+            self.now.handed.setdefault(number, line)
+
+    def hand(self, value: Value, line: int) -> None:
+        """An object is given to code that cannot be seen."""
+        objects = self.reach(value.all)
+        self.seen |= objects
+        for number in bits(objects):
+            self.now.handed.setdefault(number, line)
+
+    def consume(self, value: Value, line: int) -> None:
+        """Something is iterated over, which uses up an iterator."""
+        for number in bits(value.at):
+            kind = self.types[number]
+            if kind in LAZY:
+                self.change(Value(1 << number), line)
+                self.hand(Value(0, self.lazy(self.holds[number])), line)
+            elif kind not in LASTING:
+                self.now.handed.setdefault(number, line)
+        if value.within:
+            self.hand(Value(0, self.lazy(value.within)), line)
+
+    def lazy(self, mask: int) -> int:
+        """Those objects that iterating over them might change."""
+        out = 0
+        for number in bits(mask):
+            if self.types[number] not in LASTING:
+                out |= 1 << number
+        return out
+
+    def state(self, effects: tuple[library.State, ...], line: int) -> None:
+        for effect in effects:
+            self.now.state.setdefault(effect, line)
+
+    def use(self, value: Value, line: int) -> None:
+        """A value is looked at: the functions that come with it may need names of their own."""
+        if value.path and not value.path.endswith("()"):
+            self.state(library.loaded(value.path), line)
+        if value.at or value.within:
+            self.wake(value.all, line)
+
+    def wake(self, mask: int, line: int) -> None:
+        """The functions among some objects, and in them, are at hand with all the names that they read."""
+        todo = self.reach(mask) & self.code if self.code else 0
+        for number in bits(todo):
+            function = self.functions.get(number)
+            if function is None or number in self.woken:
+                continue
+            self.woken.add(number)
+            for name in function.trace.reads:
+                self.need(name, line)
+                if name in self.env:
+                    self.wake(self.env[name].all, line)
+
+    def define(self, number: int, trace: Trace, own: int, methods: Mapping[str, int]) -> None:
+        """An object is a function of the notebook, or a class of it with methods."""
+        self.code |= 1 << number
+        if own in trace.functions:
+            self.functions[number] = trace.functions[own]
+        else:
+            self.classes[number] = dict(methods)
