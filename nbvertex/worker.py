@@ -238,7 +238,7 @@ class Pool:
         self._lines.pop(line.job.id, None)
         self._past.discard(line)
         for fd in (line.sock.fileno(), *line.pipes):
-            if fd in self._selector.get_map():
+            if fd >= 0 and fd in self._selector.get_map():
                 self._selector.unregister(fd)
         line.close()
 

@@ -165,7 +165,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         if self.send is not None:
-            self.send({"kind": "error", "ename": etype.__name__, "evalue": str(evalue), "traceback": list(stb)})
+            self.send({"kind": "error", "ename": etype.__name__, "evalue": text_of(evalue), "traceback": list(stb)})
 
 
 def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:
@@ -175,6 +175,14 @@ def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | No
     if trace is not None:
         trace.tb_next = _without_ours(trace.tb_next)
     return trace
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says."""
+    try:
+        return str(error)
+    except Exception:  # the user's own __str__
+        return "<exception str() failed>"
 
 
 def plain(value: Any) -> Any:

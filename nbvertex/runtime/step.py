@@ -122,7 +122,7 @@ class Step:
         return {
             **place,
             "ename": type(error).__name__,
-            "evalue": str(error),
+            "evalue": shell.text_of(error),
             "line": _line(error, names.cell_name(cell["source"])),
         }
 
