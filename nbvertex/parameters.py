@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -143,15 +145,23 @@ def _file(path: Path) -> Any:
 
 
 def _yaml(text: str, where: str) -> Any:
+    if text.lstrip()[:1] in (
+        "{",
+        "[",
+    ):  # PyYAML reads JSON's 1e5 and its pairs of surrogates as something else
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Dates stay texts, as in papermill."""
+        """Dates stay texts, as in papermill; numbers may be written 1e-5, as in YAML 1.2."""
 
     Loader.yaml_implicit_resolvers = {
         first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:timestamp"]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    power = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", power, list("-+.0123456789"))
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
