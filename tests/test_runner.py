@@ -331,7 +331,7 @@ def test_name_bound_later_is_noticed(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "starts"),
+    "changed, starts",
     [("outside_random = 2", 2), ("outside_cwd = 'there'", 3)],
     ids=["drawn by nobody else", "seen by everybody"],
 )
@@ -513,7 +513,7 @@ def test_resume_after_a_failure(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "message"),
+    "made, message",
     [
         (chain(("a", "x = 2"), ("b", "pass"), ("c", "print(x)")), "the code of step a has changed"),
         (chain(("new", "pass"), ("a", "x = 1"), ("b", "pass")), "step a is no longer where it was"),
