@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nbvertex import names
+from nbvertex.facts import builtins_read, tell
 from nbvertex.ipython_syntax import Code, Trouble, read, silent
 from nbvertex.normal_form import digest
 from nbvertex.pipeline import Facts
 from nbvertex.playing import play
 from nbvertex.requirement_lines import runnable
-from nbvertex.stage import Outcome, Stage
+from nbvertex.stage import Stage
 from nbvertex.trace import Trace
 from nbvertex.walk import Walker
 
@@ -73,109 +75,36 @@ def analyse(source: str, modules: Mapping[str, str] | None = None) -> Analysis:
     )
     walker.block(code.tree.body)
     walker.finish()
-    trouble = _trouble(code) if walker.suspicious else None
     stage = Stage(modules)
     outcome = play(stage, walker.trace)
-    return _told(code, walker.trace, stage, outcome, digest(code, source), trouble)
+    told = tell(stage, outcome, walker.trace)
+    return Analysis(
+        facts=told.facts,
+        reads_at=told.reads,
+        binds_at=told.binds,
+        mutates_at=told.changes,
+        deletes_at=outcome.deletes,
+        problem=_trouble(code) if walker.suspicious else None,
+        digest=digest(code, source),
+        python=code.python,
+        late=frozenset(outcome.late),
+        optional=frozenset(walker.trace.optional | outcome.expressions) & frozenset(told.reads),
+        builtins=builtins_read(walker.trace, told.reads),
+        modules={name: _known(stage, name) for name in told.facts.binds},
+        shows=isinstance(code.tree.body[-1], ast.Expr) and not silent(code) if code.tree.body else False,
+        trace=walker.trace,
+    )
 
 
 def _trouble(code: Code) -> Trouble | None:
     """What only Python's compiler finds: a return outside a function, a name both global and parameter."""
     try:
-        compile(code.python, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(code.python, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except SyntaxError as error:
         return Trouble(error.lineno or 1, error.msg)
     return None
-
-
-def _told(
-    code: Code, trace: Trace, stage: Stage, outcome: Outcome, meaning: str, trouble: Trouble | None
-) -> Analysis:
-    """What was found, in names."""
-    reads = {name: line or _line_in(trace, name) for name, line in outcome.reads.items()}
-    for name in outcome.expressions:
-        reads.setdefault(name, 1)
-    binds = {**trace.binds, **outcome.binds}
-    for function in trace.functions.values():
-        binds = {**function.trace.binds, **binds}
-    changed = _named(stage, outcome, outcome.changed)
-    handed = _named(stage, outcome, outcome.handed)
-    for name in _aliased(stage, outcome):
-        handed.setdefault(name, reads.get(name, 1))
-    for function in trace.functions.values():
-        changed = {**function.trace.binds, **changed}
-    bound = (set(stage.env) & set(binds)) | set(outcome.binds)
-    still = {name for name in binds if name not in trace.gone}
-    facts = Facts(
-        reads=_sorted(reads),
-        binds=_sorted(still),
-        surely=_sorted(trace.sure - set(reads)),
-        mutates=_sorted(changed),
-        touches=_sorted(set(handed) - set(changed)),
-        deletes=_sorted(trace.deletes),
-        everything=bool(outcome.everything),
-        outside=_sorted({kind for kind, _, _ in outcome.state if kind != "imports"}),
-        imports=_sorted(trace.imports),
-        requirements=tuple(dict.fromkeys(trace.requirements)),
-        files_read=_sorted({what for kind, what, mode in outcome.state if kind == "files" and what and mode != "write"}),
-        files_written=_sorted({what for kind, what, mode in outcome.state if kind == "files" and what and mode != "read"}),
-        is_async=trace.is_async,
-    )
-    del bound
-    return Analysis(
-        facts=facts,
-        reads_at=reads,
-        binds_at=binds,
-        mutates_at=changed,
-        deletes_at=trace.deletes,
-        problem=trouble,
-        digest=meaning,
-        python=code.python,
-        late=frozenset(outcome.late),
-        optional=frozenset(trace.optional | outcome.expressions) & frozenset(reads),
-        builtins=frozenset(name for name in trace.reads if name in names.BUILTINS and name not in reads),
-        modules={name: _known(stage, name) for name in still},
-        shows=bool(code.tree and code.tree.body and isinstance(code.tree.body[-1], ast.Expr) and not silent(code)),
-        trace=trace,
-    )
-
-
-def _sorted(items: object) -> tuple[str, ...]:
-    return tuple(sorted(items))  # type: ignore[call-overload, no-any-return]
-
-
-def _line_in(trace: Trace, name: str) -> int:
-    """The line in a function of the cell that reads a name."""
-    lines = [function.trace.reads[name] for function in trace.functions.values() if name in function.trace.reads]
-    return min(lines, default=1)
-
-
-def _named(stage: Stage, outcome: Outcome, objects: Mapping[int, int]) -> dict[str, int]:
-    """The names of some objects, with the line that is told for them."""
-    out: dict[str, int] = {}
-    if not objects:
-        return out
-    holders = {name: value.at for name, value in outcome.given.items()}
-    for name in outcome.binds:
-        if name in stage.env:
-            holders[name] = holders.get(name, 0) | stage.env[name].at
-    for name, mask in holders.items():
-        lines = [line for number, line in objects.items() if mask >> number & 1]
-        if lines:
-            out[name] = min(lines)
-    return out
-
-
-def _aliased(stage: Stage, outcome: Outcome) -> set[str]:
-    """Names whose objects the cell gives further names, or puts into other objects."""
-    shared = 0
-    for name in outcome.binds:
-        value = stage.env.get(name)
-        if value is not None:
-            shared |= stage.reach(value.all) & ~(outcome.given[name].at if name in outcome.given else 0)
-    for value in outcome.given.values():
-        shared |= stage.reach(value.all) & ~value.all
-    return {name for name, value in outcome.given.items() if value.at & shared}
 
 
 def _known(stage: Stage, name: str) -> str:

@@ -72,6 +72,7 @@ class Facts(Record, frozen=True, kw_only=True):
         outside: kinds of state outside the names it may touch: ``clock network random files environ cwd
             process display modules ipython threads signals input``.
         imports: modules named by its import statements, dotted and absolute (``os.path``).
+        stars: those of them imported with ``*`` whose names cannot be told: any name may come from them.
         requirements: arguments of ``%pip install`` and ``!pip install`` lines, one requirement each.
         files_read, files_written: literal file names it opens (``%%writefile`` included).
         is_async: it has a top-level await.
@@ -86,6 +87,7 @@ class Facts(Record, frozen=True, kw_only=True):
     everything: bool = False
     outside: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
+    stars: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     files_read: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
