@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -27,5 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from nbvertex import console, verbs
     from nbvertex.commandline import Session
 
+    if wanted := os.environ.get(verbs.COMPLETING):
+        sys.exit(verbs.complete(wanted))
     session = Session()
     sys.exit(console.guarded(lambda: verbs.call(words, session), lambda: session.debug))

@@ -30,8 +30,6 @@ def guarded(command: Callable[[], int | None], debugging: Callable[[], bool]) ->
         return code
     except BrokenPipeError:
         return _reader_gone()
-    except SystemExit:  # shell completion ends so
-        raise
     except BaseException as error:  # the border: whatever comes out is told here, and nowhere else
         if debugging():
             traceback.print_exc()
@@ -50,8 +48,6 @@ def exit_code(error: BaseException) -> int:
     """The exit code that an exception stands for."""
     if isinstance(error, NbvertexError):
         return error.exit_code
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return Exit.INTERRUPTED
     return Exit.REFUSED if isinstance(error, click.ClickException) or _of_a_file(error) else UNEXPECTED
@@ -64,8 +60,6 @@ def _of_a_file(error: BaseException) -> bool:
 
 def told(error: BaseException) -> Iterator[str]:
     """The lines that tell an exception to a user."""
-    if isinstance(error, click.exceptions.Exit):
-        return
     if isinstance(error, ProblemsFound):
         for problem in error.problems:
             yield from problem_lines(problem)

@@ -13,6 +13,15 @@ from nbvertex import console, usage, verbs_run
 from nbvertex.commandline import Session, Verbs, as_json, meant, notebook, print_json, say, split
 from nbvertex.errors import Exit, UsageError, many
 
+COMPLETING = "_NBVERTEX_COMPLETE"  # the environment variable in which a shell says what it wants to know
+
+
+def complete(wanted: str) -> int:
+    """Answer a shell that completes a command line; gives the exit code."""
+    from click.shell_completion import shell_complete
+
+    return shell_complete(commands, {}, "nbvertex", COMPLETING, wanted)
+
 
 def call(words: Sequence[str], session: Session, name: str = "nbvertex") -> int | None:
     """Do what the words say.
@@ -21,7 +30,11 @@ def call(words: Sequence[str], session: Session, name: str = "nbvertex") -> int 
         an exit code, or None where all is well; whatever goes wrong is raised.
     """
     try:
-        code: int | None = commands.main(list(words), prog_name=name, standalone_mode=False, obj=session)
+        with commands.make_context(name, list(words), obj=session) as context:
+            code: int | None = commands.invoke(context)
+            return code
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.NoSuchOption as error:
         files = [word for word in words if word.startswith("-") and os.path.exists(word)]
         if not files:
@@ -29,7 +42,6 @@ def call(words: Sequence[str], session: Session, name: str = "nbvertex") -> int 
         raise UsageError(
             console.explained(error)[0], hint=f"if {files[0]} is a file, call it ./{files[0]}"
         ) from None
-    return code
 
 
 class Root(Verbs):
@@ -142,4 +154,4 @@ def completion(shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(made(commands, {}, "nbvertex", "_NBVERTEX_COMPLETE").source())
+    click.echo(made(commands, {}, "nbvertex", COMPLETING).source())

@@ -6,7 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def resume(
     old = runs.shown(home, ident).run
     path = Path(old.notebook)
     opened = open_notebook(near(path), split=split)
-    place = _place(out or old.output, path, overwrite=how.overwrite)
+    place = _place(out or (near(old.output) if old.output else None), path, overwrite=how.overwrite)
     copy = Copy(opened, home, old.parameters, place, to_stdout=out == STDOUT)
     result = runner.run(
         opened.pipeline,
@@ -260,7 +260,6 @@ class Copy:
 
     def finish(self, result: RunResult) -> Ran:
         """Write the notebook of the whole run."""
-        result = self._with_what_was_broken_off(result)
         notebook = self._compose(result)
         if self._out is None:
             return Ran(result, None, notebook)
@@ -270,17 +269,6 @@ class Copy:
             return Ran(result, None, notebook, unwritten=error)
         self._remember(result.run, self._out)
         return Ran(result, self._out, notebook)
-
-    def _with_what_was_broken_off(self, result: RunResult) -> RunResult:
-        """The result with what the step has shown that the end of the run has broken off.
-
-        Later steps that had started early count for nothing: what they read was not yet certain.
-        """
-        seen = self._follower.result().steps
-        for name, step in result.steps.items():
-            if step.state == "skipped" and name in seen and seen[name].cells:
-                return replace(result, steps={**result.steps, name: seen[name]})
-        return result
 
     def _compose(self, result: RunResult) -> dict[str, Any]:
         return report.compose(self._raw, self._pipeline, result, __version__)
