@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from nbvertex.dataflow import Analysis
 from nbvertex.errors import Place, Problem, nearest
 from nbvertex.ipython_syntax import parsed
+from nbvertex.names import given
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,52 +42,61 @@ def find(notebook: str, cells: Sequence[Seen], *, severity: str) -> Iterator[Pro
     ever = {name for cell in running for name in cell.analysis.facts.binds}
     anything = any(cell.analysis.facts.everything for cell in running)
     before: set[str] = set()
-    unknown = False  # some cell so far may have bound any name
     for cell in running:
-        facts = cell.analysis.facts
-        unknown = unknown or facts.everything
-        for name in () if unknown or cell.may_fail or cell.analysis.problem else facts.reads:
+        if cell.analysis.facts.everything:
+            return  # from here on, any name may have been bound
+        for name in _missing(cell, before):
             late = name in cell.analysis.late
-            known = name in before or name in facts.binds or (late and (anything or name in ever))
-            if not known:
-                yield _problem(notebook, cell, name, cells, ever, before, severity)
-        before.update(facts.binds)
+            line = None if late and (anything or name in ever) else _line(cell.analysis.python, name)
+            if line is not None:
+                place = Place(notebook, cell.position, line, cell.step)
+                sure = _sure(cell.analysis.python, name)
+                yield _problem(name, place, cells, before, severity if sure else "warning", severity)
+        before.update(cell.analysis.facts.binds)
+
+
+def _missing(cell: Seen, before: Collection[str]) -> Iterator[str]:
+    """The names that the cell reads and nothing so far has bound."""
+    analysis = cell.analysis
+    if cell.may_fail or analysis.problem:
+        return
+    for name in analysis.facts.reads:
+        if not (name in before or name in analysis.facts.binds or name in analysis.optional or given(name)):
+            yield name
 
 
 def _problem(
-    notebook: str,
-    cell: Seen,
-    name: str,
-    cells: Sequence[Seen],
-    ever: set[str],
-    before: set[str],
-    severity: str,
+    name: str, place: Place, cells: Sequence[Seen], before: Collection[str], severity: str, worst: str
 ) -> Problem:
-    place = Place(notebook, cell.position, cell.analysis.reads_at.get(name), cell.step)
-    above = [other for other in cells if other.position < cell.position]
-    skipped = next((c for c in reversed(above) if c.skipped and name in c.analysis.facts.binds), None)
-    if skipped is not None:
+    above = [
+        cell for cell in cells if cell.position < (place.cell or 0) and name in cell.analysis.facts.binds
+    ]
+    if above:  # of the cells that run, none has bound it
+        skipped = above[-1].position
         return Problem(
             "skipped-name",
-            f"`{name}` is defined only in cell {skipped.position}, which is skipped",
+            f"`{name}` is defined only in cell {skipped}, which is skipped",
             place,
-            f"take the tag `skip` off cell {skipped.position}, or define `{name}` in a cell that runs",
-            severity,
+            f"take the tag `skip` off cell {skipped}, or define `{name}` in a cell that runs",
+            worst,
         )
-    if severity == "error" and not _sure(cell.analysis.python, name):
-        severity = "warning"
-    if name in ever:
-        later = next(c.position for c in cells if not c.skipped and name in c.analysis.facts.binds)
-        return Problem(
-            "undefined-name",
-            f"`{name}` is read before it is defined, in cell {later}",
-            place,
-            f"move cell {later} up",
-            severity,
-        )
+    later = next((c.position for c in cells if not c.skipped and name in c.analysis.facts.binds), None)
+    if later is not None:
+        message, hint = f"`{name}` is read before it is defined, in cell {later}", f"move cell {later} up"
+        return Problem("undefined-name", message, place, hint, severity)
     near = nearest(name, before)
     hint = f"did you mean `{near}`?" if near else "define it, or import it, in a cell above"
     return Problem("undefined-name", f"`{name}` is defined nowhere", place, hint, severity)
+
+
+def _line(python: str, name: str) -> int | None:
+    """Where the code itself reads the name; None where only the text of a magic or shell line has it."""
+    found = (
+        node.lineno
+        for node in ast.walk(parsed(python))
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
+    )
+    return min(found, default=None)
 
 
 def _sure(python: str, name: str) -> bool:
