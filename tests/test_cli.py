@@ -525,7 +525,10 @@ def test_interrupted(asked: signal.Signals, make_notebook: Make, tmp_path: Path)
         while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         found.send_signal(asked)
-        out, err = found.communicate(timeout=60)
+        try:
+            out, err = found.communicate(timeout=60)
+        finally:
+            found.kill()
     assert (found.returncode, out) == (Exit.INTERRUPTED, "out.ipynb\n")
     assert "error: interrupted" in err.splitlines()
     assert "Traceback" not in err
