@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class Bench:
     def __init__(self, folder: Path, **options: Any) -> None:
         self.folder = folder
         self.number = 0
+        self.heard: deque[worker.Event] = deque()
         self.pool = worker.Pool(sys.executable, cwd=str(folder), **options)
 
     def start(self, *sources: str | worker.CellJob, **options: Any) -> str:
@@ -69,11 +71,13 @@ class Bench:
         events: list[worker.Event] = []
         deadline = time.monotonic() + PATIENCE
         while True:
-            for event in self.pool.poll(deadline - time.monotonic()):
+            while self.heard:
+                event = self.heard.popleft()
                 if event.job == job:
                     events.append(event)
                     if reached(event):
                         return events
+            self.heard += self.pool.poll(deadline - time.monotonic())
             assert time.monotonic() < deadline, f"nothing came; so far {events}"
 
     def finish(self, job: str) -> Run:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import math
 import os
+import signal
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from IPython.core.autocall import ZMQExitAutocall
@@ -232,6 +234,17 @@ def forbid_input() -> None:
     getpass.getpass = refuse("getpass")
 
 
+@contextlib.contextmanager
+def _cancelling(task: asyncio.Task[Any]) -> Iterator[None]:
+    """An interrupt cancels the task: raised where the event loop waits, it would end the loop and not the cell."""
+    loop = asyncio.get_running_loop()
+    before = signal.signal(signal.SIGINT, lambda number, frame: loop.call_soon_threadsafe(task.cancel))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def run(shell: ZMQInteractiveShell, source: str, count: int) -> Any:
     """Run one cell as a kernel does and give IPython's result of it; the event loop runs meanwhile."""
     shell.execution_count = count
@@ -250,7 +263,8 @@ async def run(shell: ZMQInteractiveShell, source: str, count: int) -> Any:
     task = asyncio.ensure_future(shell.run_cell_async(source, store_history=True, **keywords))
     result = None
     try:
-        result = await task
+        with _cancelling(task):
+            result = await task
     finally:
         shell.events.trigger("post_execute")
         shell.events.trigger("post_run_cell", result)

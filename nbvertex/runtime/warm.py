@@ -120,7 +120,7 @@ class Warm:
         self.wake, self.bell = socket.socketpair()
 
     def serve(self) -> NoReturn:
-        """Answer until the host goes; then nothing of its steps is left."""
+        """Answer until the host goes."""
         process.adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -129,7 +129,7 @@ class Warm:
         gc.collect()
         gc.freeze()
         settings = self.birth.settings
-        wire.send(self.control, {"kind": "ready", "spawn": settings["spawn"], "without": settings["without"]})
+        self._tell({"kind": "ready", "spawn": settings["spawn"], "without": settings["without"]})
         self.breed()
         while True:
             ready, _, _ = select.select([self.control, self.wake], [], [])
@@ -137,13 +137,29 @@ class Warm:
                 self.wake.recv(4096)
                 self._report_ended()
             if self.control in ready:
-                data, fds = wire.receive(self.control)
+                data, fds = self._receive()
                 self.fds += fds
                 if not data:
-                    tree.end(os.getpid(), itself=False)
-                    os._exit(0)
+                    self._leave()
                 for header, _ in self.decoder.feed(data):
                     self._obey(header)
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        try:
+            return wire.receive(self.control)
+        except ConnectionResetError:
+            return b"", []
+
+    def _tell(self, header: wire.Header) -> None:
+        try:
+            wire.send(self.control, header)
+        except OSError:
+            self._leave()
+
+    def _leave(self) -> NoReturn:
+        """The host has gone: nothing of its steps is left."""
+        tree.end(os.getpid(), itself=False)
+        os._exit(0)
 
     def _obey(self, header: wire.Header) -> None:
         if header["kind"] == "start":
@@ -167,7 +183,7 @@ class Warm:
         for fd in fds:
             os.close(fd)
         self.children[pid] = job
-        wire.send(self.control, {"kind": "forked", "id": job, "pid": pid})
+        self._tell({"kind": "forked", "id": job, "pid": pid})
         self.breed()
 
     def breed(self) -> tuple[int, socket.socket]:
@@ -208,7 +224,7 @@ class Warm:
                 self.ended.add(pid)
                 killed = found.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
                 status = {"signal": found.si_status} if killed else {"code": found.si_status}
-                wire.send(self.control, {"kind": "exited", "id": job, "pid": pid, **status})
+                self._tell({"kind": "exited", "id": job, "pid": pid, **status})
         if len(self.ended) == known:
             self._reap_orphans()
 
