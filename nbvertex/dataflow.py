@@ -73,8 +73,8 @@ def analyse(source: str, modules: Mapping[str, str] | None = None) -> Analysis:
     walker = Walker(
         future=modules.get("annotations") == "__future__.annotations", walrus=":=" in code.python
     )
-    walker.block(code.tree.body)
-    walker.finish()
+    shows = not silent(code)
+    walker.cell(code.tree.body, shows=shows)
     stage = Stage(modules)
     outcome = play(stage, walker.trace)
     told = tell(stage, outcome, walker.trace)
@@ -91,7 +91,7 @@ def analyse(source: str, modules: Mapping[str, str] | None = None) -> Analysis:
         optional=frozenset(walker.trace.optional | outcome.expressions) & frozenset(told.reads),
         builtins=builtins_read(walker.trace, told.reads),
         modules={name: _known(stage, name) for name in told.facts.binds},
-        shows=isinstance(code.tree.body[-1], ast.Expr) and not silent(code) if code.tree.body else False,
+        shows=shows and bool(code.tree.body) and isinstance(code.tree.body[-1], ast.Expr),
         trace=walker.trace,
     )
 

@@ -1,15 +1,19 @@
-"""The arrows between steps: who wrote what a step reads, and what may not overtake what."""
+"""The arrows between steps: who wrote what a step reads, and what must not overtake what."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
+from nbvertex import returning
 from nbvertex.dataflow import Analysis
+from nbvertex.deeds import Deed, perform
 from nbvertex.errors import Problem
+from nbvertex.outside import Outside, Touch
 from nbvertex.pipeline import Facts, Flow, Step, Why
+from nbvertex.stage import bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +22,8 @@ class Connected:
 
     Args:
         steps: in the order given, with facts, needs and live filled in; cells keep theirs.
-        flows: the arrows, by source and target in notebook order.
-        problems: cycles, and `after` marks that cannot be kept.
+        flows: the arrows, by target and source in notebook order.
+        problems: steps that return, and cannot be run as one.
     """
 
     steps: tuple[Step, ...]
@@ -28,29 +32,33 @@ class Connected:
 
 
 def combine(facts: Iterable[Facts]) -> Facts:
-    """The facts of code that runs one piece after the other."""
+    """The facts of code that is run one piece after the other."""
     reads: set[str] = set()
     surely: set[str] = set()
-    every: list[Facts] = []
-    for one in facts:
+    every = list(facts)
+    for one in every:
         reads |= set(one.reads) - surely
         surely = (surely | set(one.surely)) - set(one.deletes)
-        every.append(one)
 
     def union(name: str) -> tuple[str, ...]:
         return tuple(sorted({item for one in every for item in getattr(one, name)}))
 
+    mutates = union("mutates")
     return Facts(
         reads=tuple(sorted(reads)),
-        surely=tuple(sorted(surely)),
+        binds=union("binds"),
+        surely=tuple(sorted(surely - reads)),
+        mutates=mutates,
+        touches=tuple(sorted(set(union("touches")) - set(mutates))),
+        deletes=union("deletes"),
         everything=any(one.everything for one in every),
-        is_async=any(one.is_async for one in every),
-        **{
-            name: union(name)
-            for name in ("binds", "mutates", "touches", "deletes", "outside", "imports", "files_read",
-                         "files_written")
-        },
+        outside=union("outside"),
+        imports=union("imports"),
+        stars=union("stars"),
         requirements=tuple(dict.fromkeys(item for one in every for item in one.requirements)),
+        files_read=union("files_read"),
+        files_written=union("files_written"),
+        is_async=any(one.is_async for one in every),
     )
 
 
@@ -58,36 +66,231 @@ def connect(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> Connecte
     """Find the arrows between steps.
 
     Args:
-        steps: in notebook order, with cells (that have facts) and options.
-        analyses: of every cell, by its position.
+        steps: in notebook order of their first cells, with cells and options.
+        analyses: of every cell of theirs, by its position.
     """
-    together = [combine(cell.facts for cell in step.cells) for step in steps]
-    flows: list[Flow] = []
-    writers: dict[str, tuple[str, Why]] = {}
-    needs: list[tuple[str, ...]] = []
-    for step, facts in zip(steps, together, strict=True):
-        wanted = [name for name in facts.reads if name in writers]
-        sources = dict.fromkeys(writers[name][0] for name in wanted)
-        needs.append(tuple(sources))
-        for source in sources:
-            names = tuple(name for name in wanted if writers[name][0] == source)
-            flows.append(
-                Flow(source=source, target=step.name, kind="value", names=names,
-                     written=tuple(writers[name][1] for name in names))
-            )
-        for cell in step.cells:
-            for name in (*cell.facts.binds, *cell.facts.mutates):
-                writers[name] = (step.name, Why(cell=cell.position, line=1))
-    live: list[tuple[str, ...]] = []
-    later: set[str] = set()
-    for facts in reversed(together):
-        live.append(tuple(sorted(later)))
-        later = (later - set(facts.surely)) | set(facts.reads)
-    live.reverse()
+    deeds = perform(steps, analyses)
+    arrows = _Arrows(steps)
+    for deed in deeds:
+        arrows.add(deed)
+    arrows.orders()
+    facts = [combine(deed.facts for deed in deeds if deed.step == number) for number in range(len(steps))]
+    live = _live(steps, deeds)
+    flows = arrows.flows()
+    names = [step.name for step in steps]
+    needs: dict[str, set[str]] = {name: set() for name in names}
+    for flow in flows:
+        if not flow.maybe:
+            needs[flow.target].add(flow.source)
     return Connected(
         steps=tuple(
-            msgspec.structs.replace(step, facts=facts, needs=need, live=keep)
-            for step, facts, need, keep in zip(steps, together, needs, live, strict=True)
+            msgspec.structs.replace(
+                step,
+                facts=facts[number],
+                needs=tuple(name for name in names if name in needs[step.name]),
+                live=live[number],
+            )
+            for number, step in enumerate(steps)
         ),
-        flows=tuple(flows),
+        flows=flows,
+        problems=tuple(returning.problems(steps, deeds)),
     )
+
+
+def _live(steps: Sequence[Step], deeds: Sequence[Deed]) -> list[tuple[str, ...]]:
+    """The names that later steps may read, for each step, the last step first in thought."""
+    later: set[str] = set()
+    anything = False
+    out: list[tuple[str, ...]] = []
+    bound: list[set[str]] = []
+    known: set[str] = set()
+    unknown = False
+    unknowns: list[bool] = []
+    for number in range(len(steps)):
+        for deed in deeds:
+            if deed.step == number:
+                known |= {*deed.binds, *deed.shell}
+                unknown = unknown or deed.facts.everything or bool(deed.facts.stars)
+        bound.append(set(known))
+        unknowns.append(unknown)
+    for number in reversed(range(len(steps))):
+        names = bound[number] if anything else later if unknowns[number] else later & bound[number]
+        out.append(tuple(sorted(names | (later if unknowns[number] else set()))))
+        for deed in reversed([deed for deed in deeds if deed.step == number]):
+            later = (later - deed.kills) | set(deed.needed)
+            anything = anything or deed.facts.everything
+    out.reverse()
+    return out
+
+
+@dataclass(slots=True)
+class _Writer:
+    """A cell that gave a name its value, or changed an object."""
+
+    deed: Deed
+    line: int
+
+    @property
+    def step(self) -> int:
+        return self.deed.step
+
+    @property
+    def why(self) -> Why:
+        return _why(self.deed, self.line)
+
+
+def _why(deed: Deed, line: int) -> Why:
+    lines = deed.cell.source.splitlines()
+    text = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    return Why(cell=deed.cell.position, line=line, text=text[:200])
+
+
+@dataclass(slots=True)
+class _Arrow:
+    """An arrow in the making: its names with the lines that made it so."""
+
+    names: dict[str, tuple[Why, Why]] = field(default_factory=dict)
+
+
+class _Arrows:
+    """Gathers the arrows, cell after cell in notebook order."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
+        self.places = {step.name: number for number, step in enumerate(steps)}
+        self.binders: dict[str, list[_Writer]] = {}
+        self.changers: dict[int, _Writer] = {}
+        self.handlers: dict[int, _Writer] = {}
+        self.touched = 0  # the objects that have a changer or a handler
+        self.anyone: _Writer | None = None  # the last cell that may do anything to names
+        self.since: list[Deed] = []  # the cells that bound or changed something since then
+        self.stars: list[_Writer] = []
+        self.outside = Outside()
+        self.made: dict[tuple[int, int, str, bool], _Arrow] = {}
+        self.above = [0] * len(steps)  # for each step, the steps that it comes after anyhow
+
+    def add(self, deed: Deed) -> None:
+        """Arrows into a cell, then what it leaves for later ones."""
+        if "close_figures" in deed.analysis.python or "switch_backend" in deed.analysis.python:
+            self.outside.figures = True
+        for name, line in deed.needed.items():
+            self._name(deed, name, line)
+        if deed.facts.everything:
+            self._everything(deed)
+        self._state(deed)
+        self._leave(deed)
+
+    def _name(self, deed: Deed, name: str, line: int) -> None:
+        """Arrows for one name that a cell reads."""
+        binders = self.binders.get(name, [])
+        for writer in binders:
+            self._arrow(writer, deed, name, line, maybe=False)
+        sources: dict[int, tuple[_Writer, bool]] = {}
+        for number in bits(deed.met.get(name, 0) & self.touched):
+            for writer, maybe in ((self.changers.get(number), False), (self.handlers.get(number), True)):
+                if writer is not None:
+                    known = sources.get(writer.step)
+                    sources[writer.step] = (writer, maybe and (known is None or known[1]))
+        for star in self.stars if not binders else ():
+            sources.setdefault(star.step, (star, False))
+        anyone = self.anyone
+        if anyone is not None and all(w.deed.cell.position < anyone.deed.cell.position for w in binders):
+            sources.setdefault(anyone.step, (anyone, bool(binders)))
+        for step in sorted(sources, reverse=True):
+            writer, maybe = sources[step]
+            if not self.above[deed.step] >> step & 1:
+                self._arrow(writer, deed, name, line, maybe=maybe)
+
+    def _everything(self, deed: Deed) -> None:
+        """A cell that may read any name comes after all that wrote one."""
+        line = deed.outcome.everything
+        for writer in self.since:
+            for name, at in writer.told.binds.items():
+                if any(binder.deed is writer for binder in self.binders.get(name, ())):
+                    self._arrow(_Writer(writer, at), deed, name, line, maybe=False)
+            for name, at in writer.told.changes.items():
+                self._arrow(_Writer(writer, at), deed, name, line, maybe=False)
+        if self.anyone is not None:
+            self._arrow(self.anyone, deed, "*", line, maybe=False)
+
+    def _state(self, deed: Deed) -> None:
+        for touch in self.outside.around():
+            self._order(touch, deed, 1)
+        for state, line in deed.outcome.state.items():
+            for touch in self.outside.before(state):
+                self._order(touch, deed, line)
+        for state, line in deed.outcome.state.items():
+            self.outside.done(state, Touch(deed.step, deed.cell.position, line, state[0]))
+
+    def _leave(self, deed: Deed) -> None:
+        """What later cells may find."""
+        for name in () if deed.cell.may_fail else deed.analysis.trace.gone:
+            self.binders.pop(name, None)
+        for name, line in {**deed.binds, **dict.fromkeys(deed.shell, 1)}.items():
+            writer = _Writer(deed, line)
+            if name in deed.kills:
+                self.binders[name] = [writer]
+            else:
+                known = [w for w in self.binders.get(name, ()) if w.step != deed.step]
+                self.binders[name] = [*known, writer]
+        for number, line in deed.outcome.changed.items():
+            self.changers[number] = _Writer(deed, line)
+            self.handlers.pop(number, None)
+            self.touched |= 1 << number
+        for number, line in deed.outcome.handed.items():
+            self.handlers[number] = _Writer(deed, line)
+            self.touched |= 1 << number
+        for line in deed.analysis.trace.stars.values():
+            self.stars.append(_Writer(deed, line))
+        if deed.facts.everything:
+            self.anyone, self.since = _Writer(deed, deed.outcome.everything), []
+        elif deed.told.binds or deed.told.changes:
+            self.since.append(deed)
+
+    def _arrow(self, writer: _Writer, deed: Deed, name: str, line: int, *, maybe: bool) -> None:
+        if writer.step != deed.step:
+            arrow = self.made.setdefault((writer.step, deed.step, "value", maybe), _Arrow())
+            arrow.names.setdefault(name, (writer.why, _why(deed, line)))
+            self._after(writer.step, deed.step)
+
+    def _order(self, touch: Touch, deed: Deed, line: int) -> None:
+        """An arrow for outside state; one that others make sure of anyhow is not told, if it is in doubt."""
+        if touch.step == deed.step or (touch.maybe and self.above[deed.step] >> touch.step & 1):
+            return
+        arrow = self.made.setdefault((touch.step, deed.step, "state", touch.maybe), _Arrow())
+        written = Why(cell=touch.cell, line=touch.line)
+        arrow.names.setdefault(touch.kind, (written, _why(deed, line)))
+        self._after(touch.step, deed.step)
+
+    def _after(self, source: int, target: int) -> None:
+        self.above[target] |= 1 << source | self.above[source]
+
+    def orders(self) -> None:
+        """Arrows for ``after`` marks; names that are no earlier step are told elsewhere."""
+        for number, step in enumerate(self.steps):
+            for name in step.options.after:
+                if self.places.get(name, number) < number:
+                    self.made.setdefault((self.places[name], number, "order", False), _Arrow())
+
+    def flows(self) -> tuple[Flow, ...]:
+        """The arrows, each once: what is in doubt is not told where the same is certain."""
+        out = []
+        for (source, target, kind, maybe), arrow in sorted(
+            self.made.items(), key=lambda item: (item[0][1], item[0][0], item[0][2] == "state", item[0][2], item[0][3])
+        ):
+            certain = self.made.get((source, target, kind, False)) if maybe else None
+            names = sorted(name for name in arrow.names if certain is None or name not in certain.names)
+            if not names and kind != "order":
+                continue
+            out.append(
+                Flow(
+                    source=self.steps[source].name,
+                    target=self.steps[target].name,
+                    kind=kind,  # type: ignore[arg-type]
+                    names=tuple(names),
+                    written=tuple(dict.fromkeys(arrow.names[name][0] for name in names)),
+                    read=tuple(dict.fromkeys(arrow.names[name][1] for name in names)),
+                    maybe=maybe,
+                )
+            )
+        return tuple(out)

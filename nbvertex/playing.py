@@ -176,8 +176,8 @@ class Frame(Calls):
     def _everything(self, event: Event) -> None:
         self.stage.now.everything = self.stage.now.everything or self._at(event[1])
 
-    def _nothing(self, event: Event) -> None:
-        pass
+    def _show(self, event: Event) -> None:
+        self.stage.now.shown = self.value(event[1])
 
     _players = {  # noqa: RUF012 - never changed
         "use": _use,
@@ -191,8 +191,7 @@ class Frame(Calls):
         "compute": _compute,
         "item": _item,
         "define": _define,
-        "class": _define,
         "state": _state,
         "everything": _everything,
-        "star": _nothing,
+        "show": _show,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nbvertex import library
 from nbvertex.methods import LASTING, LAZY
 from nbvertex.names import BUILTINS
-from nbvertex.trace import Function, Trace, Value, join
+from nbvertex.trace import PLAIN, Function, Trace, Value, join
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class Outcome:
         everything: the line where anything may be done to any name, or 0.
         expressions: names in text that is evaluated.
         given: the objects of the names it reads, as they were before.
+        shown: the value that IPython shows at its end.
     """
 
     reads: dict[str, int] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Outcome:
     everything: int = 0
     expressions: set[str] = field(default_factory=set)
     given: dict[str, Value] = field(default_factory=dict)
+    shown: Value = PLAIN
 
 
 def bits(mask: int) -> Iterator[int]:

@@ -126,9 +126,9 @@ Event: TypeAlias = tuple[Any, ...]
 """One of:
 
 ``("use", value, line)``, ``("bind", name, value, line, sure)``, ``("unbind", name, line, sure)``, ``("change", value, line)``
-(in place), ``("hand", value, line)`` (to code that cannot be seen), ``("consume", value, line)`` (iterate over),
-``("hold", holder, value)``, ``("call", Call)``, ``("state", kind, what, mode, line)``, ``("everything", line)``,
-``("text", expression names, line)``.
+(in place), ``("consume", value, line)`` (iterate over), ``("enter", value, line)`` (a ``with``), ``("hold", holder, value)``,
+``("item", object, container)``, ``("compute", object, operands, holds)``, ``("call", Call)``, ``("define", object)``,
+``("state", kind, what, mode, line)``, ``("everything", line)``, ``("show", value)``.
 """
 
 
@@ -156,7 +156,6 @@ class Trace:
         stars: modules whose names are imported, nobody knows which.
         requirements: what ``%pip install`` lines ask for.
         is_async: a top-level await.
-        shows: the last statement is an expression that IPython shows.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -178,7 +177,6 @@ class Trace:
     stars: dict[str, int] = field(default_factory=dict)
     requirements: list[str] = field(default_factory=list)
     is_async: bool = False
-    shows: bool = False
 
     def new(self, kind: str = "") -> int:
         """The number of one more object, of that type if it is known."""

@@ -175,6 +175,14 @@ class Walker(Expressions):
         for name in sorted(self.place.sure - before.sure):
             self.emit("bind", name, self.place.env[name], self.trace.binds[name], True)
 
+    def cell(self, body: Sequence[ast.stmt], *, shows: bool) -> None:
+        """All of a cell; IPython shows the value of its last expression."""
+        last = body[-1] if body and isinstance(body[-1], ast.Expr) and shows else None
+        self.block(body if last is None else body[:-1])
+        if last is not None and self.place.alive:
+            self.emit("show", self.value(last.value))  # type: ignore[attr-defined]
+        self.finish()
+
     def block(self, body: Sequence[ast.stmt]) -> None:
         for statement in body:
             if not self.place.alive:
@@ -285,7 +293,6 @@ class Walker(Expressions):
             known = star_names(module)
             if known is None:
                 self.trace.stars.setdefault(module, node.lineno)
-                self.emit("star", module, node.lineno)
             for name in known or ():
                 self.store(name, Value(path=f"{module}.{name}"), node.lineno)
 
@@ -531,7 +538,7 @@ class Walker(Expressions):
         for captured in inner.captured:
             self.closures.append((number, captured))
             self._enclose(number, captured)
-        self.emit("define", number, self.place.sure)
+        self.emit("define", number)
         return Value(1 << number)
 
     def _inner(self, body: Sequence[ast.stmt], parameters: Sequence[str]) -> Walker:
@@ -578,7 +585,7 @@ class Walker(Expressions):
             if base.at or base.within:
                 self.hold(number, base)
                 self.call(base, ("__init_subclass__",), (Value(1 << number),), line=node.lineno)
-        self.emit("class", number)
+        self.emit("define", number)
         self.store(node.name, self._decorated(Value(1 << number), decorators, node), node.lineno)
 
     def _type_parameters(self, node: Any) -> Layer | None:
