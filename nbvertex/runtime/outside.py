@@ -152,7 +152,8 @@ def _words(*words: str) -> Callable[[Any, str], bool]:
 
 
 def _fresh_numpy(state: Any, text: str) -> bool:
-    return bool(state[2] == 624 and state[3] == 0) and "seed" not in text and "set_state" not in text
+    # Left to itself, NumPy begins at 623 with what the system gave; after seed(n) it stands at 624.
+    return bool(state[2] == 623 and state[3] == 0) and "set_state" not in text
 
 
 def _numpy_random() -> Any:
