@@ -18,6 +18,7 @@ from nbvertex.pipeline import Step
 from nbvertex.plan import Planned
 from nbvertex.state import Change, FileSeen, Inputs
 
+IMPORTED = "@imports"  # which modules cells have imported: only what a step imports again can be seen
 NEVER_SAME = {
     "clock": "reads the clock",
     "network": "reads the network",
@@ -109,10 +110,14 @@ class Keys:
             {name: environ.get(name) for name in ALWAYS_READ},
         ]
         self._imports: list[frozenset[str]] = []  # by place: the top-level modules imported up to there
+        self._again: list[list[str]] = []  # by place: the modules that an earlier step has imported already
         so_far: frozenset[str] = frozenset()
+        known: set[str] = set()
         for planned in steps:
             so_far |= {module.partition(".")[0] for module in planned.step.facts.imports}
             self._imports.append(so_far)
+            self._again.append(sorted(known.intersection(planned.step.facts.imports)))
+            known.update(planned.step.facts.imports)
         self._versions: dict[frozenset[str], str] = {}
 
     def key(self, planned: Planned, inputs: Inputs) -> str | None:
@@ -133,8 +138,9 @@ class Keys:
             self._same_for_all,
             planned.code,
             [(position, name, repr(value)) for position, name, value in planned.given],
-            sorted(inputs.names.items()),
-            sorted(inputs.homes().items()),
+            sorted((name, entry) for name, entry in inputs.names.items() if name != IMPORTED),
+            sorted((e, home) for e, home in inputs.homes().items() if e != inputs.names.get(IMPORTED)),
+            self._again[planned.index],
             self._versions_of(self._modules(planned, inputs)),
             declared,
             sorted(step.options.outputs),
