@@ -140,7 +140,7 @@ class Door:
         from nbvertex import console, verbs
         from nbvertex.commandline import Session
 
-        session = Session(notebook=self.notebook, draw=_draw, progress=sys.stdout)
+        session = Session(notebook=self.notebook, draw=self.draw, progress=sys.stdout)
         try:
             code = verbs.call(_words(line), session, "%nbvertex")
         except Exception as error:
@@ -152,6 +152,12 @@ class Door:
             raise UsageError(f"{message} ({hint})" if hint else message) from None
         if code:
             raise UsageError("the above is not good")
+
+    def draw(self, pipeline: Pipeline, text: str) -> None:
+        """Show a pipeline as a picture, and as text where there are none."""
+        from nbvertex import picture
+
+        self.shell.display_pub.publish({"image/svg+xml": picture.svg(pipeline), "text/plain": text})
 
     def notebook(self) -> str:
         """The saved notebook that this shell belongs to.
@@ -231,30 +237,30 @@ def _plain(method: Any) -> Any:
 
 
 def _words(line: str) -> list[str]:
-    """The words as the shell would have them: what ``--notebook`` names stands right after the verb."""
+    """The words as the shell would have them: what ``--notebook`` names stands where the command takes a notebook."""
+    import click
+
+    from nbvertex import verbs
     from nbvertex.errors import UsageError
 
     try:
-        words = iter(shlex.split(line))
+        words = shlex.split(line)
     except ValueError as error:
         raise UsageError(f"the line cannot be read: {str(error).lower()}") from None
+    command = verbs.commands.commands.get(words[0]) if words else None
+    if command is None or not any(
+        isinstance(p, click.Argument) and p.name == "notebook" for p in command.params
+    ):
+        return words or ["--help"]
     kept: list[str] = []
     named: list[str] = []
-    for word in words:
-        if word == "--notebook":
-            named = [next(words, "")]
-        elif word.startswith("--notebook="):
-            named = [word.partition("=")[2]]
-        else:
+    rest = iter(words)
+    for word in rest:
+        name, equals, path = word.partition("=")
+        if name != "--notebook":
             kept.append(word)
-    return [*kept[:1], *named, *kept[1:]] or ["--help"]
-
-
-def _draw(pipeline: Pipeline, text: str) -> None:
-    """Show a pipeline as a picture, and as text where there are none."""
-    from IPython.display import display
-
-    from nbvertex import picture
-
-    show: Any = display  # it carries no types
-    show({"image/svg+xml": picture.svg(pipeline), "text/plain": text}, raw=True)
+            continue
+        named = [path if equals else next(rest, "")]
+        if not named[0]:
+            raise UsageError("--notebook needs the path of a notebook")
+    return [*kept[:1], *named, *kept[1:]]

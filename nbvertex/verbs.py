@@ -98,7 +98,7 @@ def show(session: Session, /, notebook: str, form: str | None, why: bool, split:
 
     model = reading.open_notebook(notebook, split=split).pipeline
     if form == "json":
-        click.echo(pipeline.dump(model), nl=False)
+        click.echo(pipeline.dump(model).decode(), nl=False)
     elif form == "mermaid":
         click.echo(picture.mermaid(model), nl=False)
     elif session.draw is not None:

@@ -127,7 +127,7 @@ def _tell_run(ran: Ran, *, as_json: bool) -> None:
     elif ran.output is not None:
         click.echo(str(ran.output))
     elif ran.unwritten is None:
-        click.echo(output_file.encode(ran.notebook), nl=False)
+        click.echo(output_file.encode(ran.notebook).decode(), nl=False)
     if result.error is not None:
         for line in report.traceback_of(result):
             click.echo(console.coloured(line), err=True, color=False if os.environ.get("NO_COLOR") else None)
