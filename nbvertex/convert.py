@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def check(
     parameters, notes = draft.parameters()
     connected = flows.connect(steps, draft.analyses)
     problems += [*draft.mark_problems(), *draft.code_problems(), *notes]
-    problems += [*faults.in_order(notebook.path, steps, draft.marks), *connected.problems]
+    problems += faults.in_order(notebook.path, steps, draft.marks)
+    problems += [replace(one, place=replace(one.place, notebook=notebook.path)) for one in connected.problems]
     problems += [] if steps else [faults.no_code(notebook)]
     problems = sorted(dict.fromkeys(problems), key=lambda one: (one.place.cell or 0, one.place.line or 0))
     if any(problem.is_error for problem in problems):

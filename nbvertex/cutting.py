@@ -81,8 +81,11 @@ def _by_marks(cells: Sequence[SourceCell], marks: Mapping[int, Marks]) -> Iterat
 
 
 def _each(cells: Sequence[SourceCell], marks: Mapping[int, Marks]) -> Iterator[tuple[int, str]]:
+    """Set-up marks count above the first other cell only, so that no cell moves up."""
+    begun = False
     for position, mark in _running(cells, marks):
-        yield position, SETUP if mark.setup else f"cell-{position}"
+        begun = begun or not mark.setup
+        yield position, f"cell-{position}" if begun else SETUP
 
 
 def _by_headings(
@@ -91,15 +94,16 @@ def _by_headings(
     """Code below a heading is a step; the headings that count are the highest of which code stands below two."""
     running = dict(_running(cells, marks))
     level = _level(cells, running)
-    name, title = SETUP, ""
+    name, title, begun = SETUP, "", False
     for cell in cells:
         if cell.kind == "markdown":
             for depth, text in _headings(cell.source):
                 if depth <= level:
                     name, title = "", text
-        elif cell.position in running and running[cell.position].setup:
+        elif cell.position in running and running[cell.position].setup and not begun:
             yield cell.position, SETUP
         elif cell.position in running:
+            begun = begun or name != SETUP
             if not name:
                 name = _slug(title, cell.position, titles)
                 titles[name] = title

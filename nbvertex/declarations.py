@@ -336,18 +336,28 @@ def _literal(nodes: Iterable[ast.expr]) -> tuple[Kind | None, bool, tuple[Json, 
 
 def _early_uses(tree: ast.Module, found: Mapping[str, Parameter]) -> Iterator[Note]:
     bound: set[str] = set()
+    used: dict[str, int] = {}  # and the first line that does
+    lines: list[int] = []
     for statement in tree.body:
-        used = sorted({name for name in _read_now(statement) if name in bound})
-        if used:
-            names = ", ".join(f"`{name}`" for name in used)
-            yield Note(
-                "early-use",
-                statement.lineno,
-                f"{names} {'is' if len(used) == 1 else 'are'} used in the cell that declares it; "
-                "a value that is given comes after this cell, so this line still has the default",
-                "let the cell declare the parameters only, and use them in the next one",
-            )
+        here = bound.intersection(_read_now(statement))
+        used |= {name: statement.lineno for name in sorted(here) if name not in used}
+        lines += [statement.lineno] if here else []
         bound |= {name for name, _ in _assigned(statement) if name in found}
+    if used:
+        names = ", ".join(f"`{name}`" for name in used)
+        yield Note(
+            "early-use",
+            lines[0],
+            f"{names} {'is' if len(used) == 1 else 'are'} used in the cell that declares {'it' if len(used) == 1 else 'them'}; "
+            "a value that is given comes after this cell, so "
+            + (
+                f"line {lines[0]} still has"
+                if len(lines) == 1
+                else f"lines {', '.join(map(str, lines))} still have"
+            )
+            + " the default",
+            "let the cell declare the parameters only, and use them in the next one",
+        )
 
 
 def _read_now(statement: ast.AST) -> Iterator[str]:

@@ -40,10 +40,10 @@ def find(notebook: str, cells: Sequence[Seen], *, severity: str) -> Iterator[Pro
     """
     running = [cell for cell in cells if not cell.skipped]
     ever = {name for cell in running for name in cell.analysis.facts.binds}
-    anything = any(cell.analysis.facts.everything for cell in running)
+    anything = any(_binds_anything(cell) for cell in running)
     before: set[str] = set()
     for cell in running:
-        if cell.analysis.facts.everything:
+        if _binds_anything(cell):
             return  # from here on, any name may have been bound
         for name in _missing(cell, before):
             late = name in cell.analysis.late
@@ -53,6 +53,10 @@ def find(notebook: str, cells: Sequence[Seen], *, severity: str) -> Iterator[Pro
                 sure = _sure(cell.analysis.python, name)
                 yield _problem(name, place, cells, before, severity if sure else "warning", severity)
         before.update(cell.analysis.facts.binds)
+
+
+def _binds_anything(cell: Seen) -> bool:
+    return cell.analysis.facts.everything or bool(cell.analysis.facts.stars)
 
 
 def _missing(cell: Seen, before: Collection[str]) -> Iterator[str]:

@@ -142,6 +142,13 @@ def test_cuts_at_cells(checked: Check) -> None:
     assert found.step("cell-4").options == pipeline.Options(retries=2)
 
 
+def test_a_split_moves_no_cell(checked: Check) -> None:
+    """Set-up marks below the first step make no set-up when the notebook is cut otherwise."""
+    cells = ["# A", cell("x = 1"), cell("import os", "imports"), "# B", cell("print(x)", "imports")]
+    assert steps(checked(cells, split="cells")[0]) == {"cell-2": [2], "cell-3": [3], "cell-5": [5]}
+    assert steps(checked(cells, split="headings")[0]) == {"a": [2, 3], "b": [5]}
+
+
 def test_knows_no_other_split(checked: Check) -> None:
     """A split that is none is a usage error."""
     with pytest.raises(UsageError, match="there is no split 'lines'"):
@@ -294,6 +301,7 @@ FINE: dict[str, Cells] = {
     "caught and bound": [cell("try:\n  kept\nexcept NameError:\n  kept = 1", "step:a"), cell("kept", "step:b")],
     "caught": [cell("try:\n  nowhere\nexcept NameError:\n  pass", "step:a")],
     "eval": [cell("exec('x = 1')", "step:a"), cell("x", "step:b")],
+    "star, unknown": [cell("from mine import *", "step:a"), cell("thing", "step:b")],
     "star": [cell("from math import *", "step:a"), cell("sqrt(2)", "step:b")],
     "%run": [cell("%run other.py", "step:a"), cell("thing", "step:b")],
     "IPython's names": [cell("display(1)\nget_ipython()\n_ = In, Out", "step:a"), cell("_, __, _1", "step:b")],
@@ -303,7 +311,7 @@ FINE: dict[str, Cells] = {
     "top-level await": [cell("import asyncio\nawait asyncio.sleep(0)", "step:a")],
     "deleted in a skipped cell": [cell("x = 1", "step:a"), cell("del x", "skip"), cell("x", "step:b")],
     "bound in skipped and other cells": [cell("x = 1", "step:a"), cell("x = 2", "skip"), cell("x", "step:b")],
-    "class": [cell("class A:\n  k = 1\n  j = k\n  def f(self): return __class__", "step:a"), cell("A().f()", "step:b")],
+    "class": [cell("class A:\n  k = 1\n  j = k\n  def f(self): return super().__init__()", "step:a"), cell("A().f()", "step:b")],
     "match": [cell("match {'k': 1}:\n  case {'k': kk, **rest}: pass", "step:a"), cell("kk, rest", "step:b")],
 }  # fmt: skip
 FINE["shell"] = [cell("files = !ls", "step:a"), cell("files\n!ls {files} $HOME $nowhere {odd}", "step:b")]
