@@ -23,7 +23,7 @@ from nbvertex.commandline import (
     split,
     steps_of,
 )
-from nbvertex.errors import UsageError
+from nbvertex.errors import UsageError, many
 
 if TYPE_CHECKING:
     from nbvertex.actions.running import Ran
@@ -88,7 +88,7 @@ def run(session: Session, /, notebook: str, out: str | None, split: str | None, 
     say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
     with _watched(session, out, **watched) as view:
         ran = running.run(opened, out, given=given, how=how, on_event=view)
-    _tell_run(ran, as_json=watched["as_json"])
+    _tell_run(ran, out, as_json=watched["as_json"])
 
 
 @contextlib.contextmanager
@@ -117,8 +117,9 @@ def _watched(
         view.close()
 
 
-def _tell_run(ran: Ran, *, as_json: bool) -> None:
+def _tell_run(ran: Ran, out: str | None, *, as_json: bool) -> None:
     from nbvertex import live, output_file, report
+    from nbvertex.actions.running import STDOUT
 
     result = ran.result
     if as_json:
@@ -126,17 +127,16 @@ def _tell_run(ran: Ran, *, as_json: bool) -> None:
         live.JsonLines(sys.stdout).say({"event": "notebook", "run": result.run, "path": path})
     elif ran.output is not None:
         click.echo(str(ran.output))
-    elif ran.unwritten is None:
+    elif out == STDOUT:
         click.echo(output_file.encode(ran.notebook).decode(), nl=False)
     if result.error is not None:
-        for line in report.traceback_of(result):
-            click.echo(console.coloured(line), err=True, color=False if os.environ.get("NO_COLOR") else None)
+        _print_traceback(report.traceback_of(result), err=True)
         say(_left(result), err=True)
-        if ran.unwritten is not None:
-            say(console.told(ran.unwritten), err=True)
+        if ran.trouble is not None:
+            say(console.told(ran.trouble), err=True)
         raise result.error
-    if ran.unwritten is not None:
-        raise ran.unwritten
+    if ran.trouble is not None:
+        raise ran.trouble
 
 
 def _print_traceback(lines: Sequence[str], *, err: bool = False) -> None:
@@ -246,7 +246,31 @@ def resume(
     home = runs.home_of(notebook or _here(session))
     with _watched(session, out, **how) as view:
         ran = running.resume(run, home, out, split=split, how=running.How(jobs=jobs), on_event=view)
-    _tell_run(ran, as_json=how["as_json"])
+    _tell_run(ran, out, as_json=how["as_json"])
+
+
+@runs.command("gc")
+@of_notebook
+@click.option(
+    "--keep", type=click.IntRange(min=0), metavar="N", help="Keep only the newest N runs of each notebook."
+)
+@click.option("--older-than", metavar="TIME", help="Remove runs that began longer ago, such as 30d or 12h.")
+@click.option("--limit", metavar="SIZE", help="Let values and the cache take at most this, such as 20GB.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@as_json
+@click.pass_obj
+def gc(session: Session, /, notebook: str | None, dry_run: bool, as_json: bool, **said: Any) -> None:
+    """Remove what no run and no cached step needs, and the runs that are named; never what is running."""
+    from nbvertex.actions import runs
+
+    found = runs.removed(runs.home_of(notebook or _here(session)), dry_run=dry_run, **said)
+    if as_json:
+        print_json(
+            {"runs": found.runs, "artifacts": len(found.artifacts), "bytes": found.size, "dry_run": dry_run}
+        )
+    else:
+        what = f"{many(len(found.runs), 'run')}, {many(len(found.artifacts), 'value')}"
+        say([f"{'would remove' if dry_run else 'removed'} {what}, {found.size / 1e6:.1f} MB"])
 
 
 def _here(session: Session) -> str | None:

@@ -167,6 +167,8 @@ def test_without_a_command_there_is_help(words: Sequence[str], nbvertex: Callabl
         (["run", "nb.ipynb", "--step", "tel"], "there is no step 'tel'", "the steps are"),
         (["run", "nb.ipynb", "--python", "nowhere"], "'nowhere' is no interpreter", None),
         (["show", "none.ipynb"], "none.ipynb: there is no such file", "did you mean 'nb.ipynb'?"),
+        (["runs", "gc", "--older-than", "soon"], "--older-than takes a time such as 30d", None),
+        (["runs", "gc", "--limit", "big"], "--limit takes a size such as 20GB", None),
         (["runs", "show"], "nothing has been run here", "nbvertex run NB"),
         (["check", "-nb.ipynb"], "no such option '-n'", "call it ./-nb.ipynb"),
         (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'", "nbvertex completion --help"),
@@ -447,6 +449,19 @@ def test_resume(nbvertex: Callable[..., Said], make_notebook: Make) -> None:
     assert nbvertex("runs", "resume").err.startswith("error: run ")
 
 
+def test_gc(nbvertex: Callable[..., Said], make_notebook: Make) -> None:
+    """Runs go by number or age; a dry run only says what would go."""
+    assert nbvertex("runs", "gc") == Said(0, "removed 0 runs, 0 values, 0.0 MB\n", "")
+    make_notebook(CHAIN)
+    for _ in range(3):
+        nbvertex("run", "nb.ipynb", "--no-cache")
+    assert nbvertex("runs", "gc", "--keep", "1", "--dry-run").out.startswith("would remove 2 runs")
+    assert len(json.loads(nbvertex("runs", "list", "--json").out)) == 3
+    assert len(json.loads(nbvertex("runs", "gc", "--keep", "1", "--json").out)["runs"]) == 2
+    assert len(os.listdir(".nbvertex/runs")) == len(json.loads(nbvertex("runs", "list", "--json").out)) == 1
+    assert nbvertex("runs", "gc", "--older-than", "1h").out.startswith("removed 0 runs")
+
+
 # --- doctor and completion ----------------------------------------------------------------------------
 
 
@@ -474,7 +489,7 @@ def test_completion_script(shell: str, nbvertex: Callable[..., Said]) -> None:
         ("nbvertex run nb.ipynb --from d", ["double"]),
         ("nbvertex run nb.ipynb -p ", ["n", "name"]),
         ("nbvertex run none.ipynb --step ", []),
-        ("nbvertex runs ", ["list", "show", "logs", "resume"]),
+        ("nbvertex runs ", ["list", "show", "logs", "resume", "gc"]),
     ],
 )
 def test_completion(line: str, words: list[str], make_notebook: Make, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,13 @@ class Ran:
         result: what every cell did, and the error to tell of a run that did not end well.
         output: where the output notebook is; None where it is for stdout.
         notebook: the output notebook.
-        unwritten: why it could not be written.
+        trouble: why it could not be written, or the store not be kept within its limit.
     """
 
     result: RunResult
     output: Path | None
     notebook: Mapping[str, Any]
-    unwritten: StoreError | None = None
+    trouble: StoreError | None = None
 
 
 def run(
@@ -122,7 +122,7 @@ def run(
         start=how.start,
         on_event=_both(copy, on_event),
     )
-    return copy.finish(result)
+    return _within_limit(copy.finish(result), find(path), settings.store_limit)
 
 
 def resume(
@@ -155,18 +155,32 @@ def resume(
     old = runs.shown(home, ident).run
     path = Path(old.notebook)
     opened = open_notebook(near(path), split=split)
+    settings = config.load(path)
     place = _place(out or (near(old.output) if old.output else None), path, overwrite=how.overwrite)
     copy = Copy(opened, home, old.parameters, place, to_stdout=out == STDOUT)
     result = runner.run(
         opened.pipeline,
         home=home,
         notebook=Path(near(path)),
-        jobs=how.jobs or config.load(path).jobs,
+        jobs=how.jobs or settings.jobs,
         cache=how.cache,
         resume=old.id,
         on_event=_both(copy, on_event),
     )
-    return copy.finish(result)
+    return _within_limit(copy.finish(result), home, settings.store_limit)
+
+
+def _within_limit(ran: Ran, home: Home, limit: int | None) -> Ran:
+    """After a run the store takes no more than the settings allow it."""
+    from nbvertex import garbage
+
+    if limit is None:
+        return ran
+    try:
+        garbage.collect(home, limit=limit)
+    except StoreError as error:
+        return replace(ran, trouble=ran.trouble or error)
+    return ran
 
 
 def _both(
@@ -266,7 +280,7 @@ class Copy:
         try:
             self._write(self._out, notebook)
         except StoreError as error:
-            return Ran(result, None, notebook, unwritten=error)
+            return Ran(result, None, notebook, trouble=error)
         self._remember(result.run, self._out)
         return Ran(result, self._out, notebook)
 

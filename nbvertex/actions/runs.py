@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +16,9 @@ from nbvertex.home import Home, find
 from nbvertex.ledger import lock_of
 from nbvertex.lineage import DIED, CellRow, Lineage, Run, StepRow
 from nbvertex.locks import is_held
+
+if TYPE_CHECKING:
+    from nbvertex.garbage import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,36 @@ def logs(home: Home, ident: str, *, step: str | None = None, attempt: int | None
             Attempt(one.row, one.source, tuple(lineage.cells(one.row.outcome)) if one.row.outcome else ())
             for one in wanted.values()
         ]
+
+
+def removed(
+    home: Home, *, keep: int | None, older_than: str | None, limit: str | None, dry_run: bool
+) -> Found:
+    """Remove runs and the values that nothing needs.
+
+    Args:
+        home: where they are kept.
+        keep: so many of the newest runs of each notebook stay; None: all.
+        older_than: runs that began longer ago go, such as ``30d``.
+        limit: what values may take, such as ``20GB``.
+        dry_run: only find out.
+
+    Raises:
+        UsageError: a time or a size is none.
+    """
+    from nbvertex import config, garbage, options
+
+    try:
+        seconds = options.seconds(older_than) if older_than is not None else None
+    except options.Wrong:
+        raise UsageError(f"--older-than takes a time such as 30d or 12h, not {older_than!a}") from None
+    try:
+        room = config.size(limit) if limit is not None else None
+    except ValueError as error:
+        raise UsageError(f"--limit takes {error}, not {limit!a}") from None
+    if not home.database.exists():
+        return garbage.Found()
+    return garbage.collect(home, keep=keep, older_than=seconds, limit=room, dry_run=dry_run)
 
 
 def _told(home: Home, lineage: Lineage, run: Run) -> Told:
