@@ -223,10 +223,7 @@ class Calls:
         """An object keeps what a call gives it."""
         mask = given.all.all
         for number in bits(holder.all):
-            if certain:
-                self.stage.holds[number] |= mask & ~(1 << number)
-            else:
-                self.stage.perhaps[number] |= mask & ~(1 << number)
+            self.stage.link(number, mask, perhaps=not certain)
 
     def _call_back(self, given: Arguments, call: Call, *, certain: bool) -> None:
         """Functions that are given to a call are called by it, as far as anybody can tell."""

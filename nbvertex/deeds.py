@@ -26,6 +26,9 @@ class Deed:
         outcome: the same, in objects.
         met: the objects that it can reach by each name it reads.
         shell: names that IPython binds as it runs: ``_``, ``Out``, ``In``.
+        needed: the names that it reads itself, or by functions that it has at hand, with the line.
+        binds: the names that it may leave bound, with the line.
+        kills: the names whose earlier values nobody can get any more once it has ended.
     """
 
     step: int
@@ -35,27 +38,13 @@ class Deed:
     outcome: Outcome
     met: Mapping[str, int]
     shell: frozenset[str]
+    needed: Mapping[str, int]
+    binds: Mapping[str, int]
+    kills: frozenset[str]
 
     @property
     def facts(self) -> Facts:
         return self.told.facts
-
-    @property
-    def needed(self) -> Mapping[str, int]:
-        """The names that it reads itself, or by functions that it has at hand."""
-        return {name: line for name, line in self.told.reads.items() if name not in self.told.defined}
-
-    @property
-    def kills(self) -> frozenset[str]:
-        """The names whose earlier values nobody can get any more once it has ended."""
-        return frozenset() if self.cell.may_fail else self.analysis.trace.sure | self.analysis.trace.gone
-
-    @property
-    def binds(self) -> Mapping[str, int]:
-        """The names that it may leave bound; a cell that may fail may stop anywhere."""
-        if self.cell.may_fail:
-            return self.told.binds
-        return {name: line for name, line in self.told.binds.items() if name not in self.analysis.trace.gone}
 
 
 def perform(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> list[Deed]:
@@ -75,7 +64,16 @@ def perform(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> list[Dee
         shell = frozenset(name for name in wanted if _written(name, cell, analysis))
         for name in shell:
             stage.bind(name, outcome.shown, 1, sure=False)
-        deeds.append(Deed(number, cell, analysis, told, outcome, met, shell))
+        gone = analysis.trace.gone
+        deeds.append(
+            Deed(
+                number, cell, analysis, told, outcome, met, shell,
+                needed={name: line for name, line in told.reads.items() if name not in told.defined},
+                # a cell that may fail may stop anywhere
+                binds={name: line for name, line in told.binds.items() if cell.may_fail or name not in gone},
+                kills=frozenset() if cell.may_fail else analysis.trace.sure | gone,
+            )
+        )  # fmt: skip
     return deeds
 
 

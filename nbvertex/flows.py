@@ -74,8 +74,11 @@ def connect(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> Connecte
     for deed in deeds:
         arrows.add(deed)
     arrows.orders()
-    facts = [combine(deed.facts for deed in deeds if deed.step == number) for number in range(len(steps))]
-    live = _live(steps, deeds)
+    by_step: list[list[Deed]] = [[] for _ in steps]
+    for deed in deeds:
+        by_step[deed.step].append(deed)
+    facts = [combine(deed.facts for deed in own) for own in by_step]
+    live = _live(by_step)
     flows = arrows.flows()
     names = [step.name for step in steps]
     needs: dict[str, set[str]] = {name: set() for name in names}
@@ -97,27 +100,26 @@ def connect(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> Connecte
     )
 
 
-def _live(steps: Sequence[Step], deeds: Sequence[Deed]) -> list[tuple[str, ...]]:
-    """The names that later steps may read, for each step, the last step first in thought."""
-    later: set[str] = set()
-    anything = False
-    out: list[tuple[str, ...]] = []
-    bound: list[set[str]] = []
-    known: set[str] = set()
-    unknown = False
-    unknowns: list[bool] = []
-    for number in range(len(steps)):
+def _live(by_step: Sequence[Sequence[Deed]]) -> list[tuple[str, ...]]:
+    """For each step, the names that later steps may read, as far as it or earlier ones may have bound them."""
+    first: dict[str, int] = {}  # the step that binds a name first
+    unknown = len(by_step)  # the first step of which nobody can tell what it binds
+    for number, deeds in enumerate(by_step):
         for deed in deeds:
-            if deed.step == number:
-                known |= {*deed.binds, *deed.shell}
-                unknown = unknown or deed.facts.everything or bool(deed.facts.stars)
-        bound.append(set(known))
-        unknowns.append(unknown)
-    for number in reversed(range(len(steps))):
-        names = bound[number] if anything else later if unknowns[number] else later & bound[number]
-        out.append(tuple(sorted(names | (later if unknowns[number] else set()))))
-        for deed in reversed([deed for deed in deeds if deed.step == number]):
-            later = (later - deed.kills) | set(deed.needed)
+            for name in (*deed.binds, *deed.shell):
+                first.setdefault(name, number)
+            if deed.facts.stars or deed.facts.everything:
+                unknown = min(unknown, number)
+    later: set[str] = set()
+    anything = False  # some later step may read any name
+    out: list[tuple[str, ...]] = []
+    for number in reversed(range(len(by_step))):
+        wanted = later | set(first) if anything else later
+        known = wanted if number >= unknown else {name for name in wanted if first.get(name, number + 1) <= number}
+        out.append(tuple(sorted(known)))
+        for deed in reversed(by_step[number]):
+            later -= deed.kills
+            later |= deed.needed.keys()
             anything = anything or deed.facts.everything
     out.reverse()
     return out
@@ -134,10 +136,6 @@ class _Writer:
     def step(self) -> int:
         return self.deed.step
 
-    @property
-    def why(self) -> Why:
-        return _why(self.deed, self.line)
-
 
 def _why(deed: Deed, line: int) -> Why:
     lines = deed.cell.source.splitlines()
@@ -149,7 +147,16 @@ def _why(deed: Deed, line: int) -> Why:
 class _Arrow:
     """An arrow in the making: its names with the lines that made it so."""
 
-    names: dict[str, tuple[Why, Why]] = field(default_factory=dict)
+    names: dict[str, tuple[Deed | Touch, int, Deed, int]] = field(default_factory=dict)
+
+    def whys(self, names: Sequence[str]) -> tuple[tuple[Why, ...], tuple[Why, ...]]:
+        """The lines that wrote, and those that read."""
+        written, read = [], []
+        for name in names:
+            source, above, target, below = self.names[name]
+            written.append(Why(cell=source.cell, line=above) if isinstance(source, Touch) else _why(source, above))
+            read.append(_why(target, below))
+        return tuple(dict.fromkeys(written)), tuple(dict.fromkeys(read))
 
 
 class _Arrows:
@@ -250,7 +257,7 @@ class _Arrows:
     def _arrow(self, writer: _Writer, deed: Deed, name: str, line: int, *, maybe: bool) -> None:
         if writer.step != deed.step:
             arrow = self.made.setdefault((writer.step, deed.step, "value", maybe), _Arrow())
-            arrow.names.setdefault(name, (writer.why, _why(deed, line)))
+            arrow.names.setdefault(name, (writer.deed, writer.line, deed, line))
             self._after(writer.step, deed.step)
 
     def _order(self, touch: Touch, deed: Deed, line: int) -> None:
@@ -258,8 +265,7 @@ class _Arrows:
         if touch.step == deed.step or (touch.maybe and self.above[deed.step] >> touch.step & 1):
             return
         arrow = self.made.setdefault((touch.step, deed.step, "state", touch.maybe), _Arrow())
-        written = Why(cell=touch.cell, line=touch.line)
-        arrow.names.setdefault(touch.kind, (written, _why(deed, line)))
+        arrow.names.setdefault(touch.kind, (touch, touch.line, deed, line))
         self._after(touch.step, deed.step)
 
     def _after(self, source: int, target: int) -> None:
@@ -282,14 +288,15 @@ class _Arrows:
             names = sorted(name for name in arrow.names if certain is None or name not in certain.names)
             if not names and kind != "order":
                 continue
+            written, read = arrow.whys(names)
             out.append(
                 Flow(
                     source=self.steps[source].name,
                     target=self.steps[target].name,
                     kind=kind,  # type: ignore[arg-type]
                     names=tuple(names),
-                    written=tuple(dict.fromkeys(arrow.names[name][0] for name in names)),
-                    read=tuple(dict.fromkeys(arrow.names[name][1] for name in names)),
+                    written=written,
+                    read=read,
                     maybe=maybe,
                 )
             )

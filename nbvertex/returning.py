@@ -19,11 +19,11 @@ def problems(steps: Sequence[Step], deeds: Sequence[Deed]) -> Iterator[Problem]:
         steps: in notebook order of their first cells.
         deeds: of all cells, in notebook order.
     """
+    last = 0
     for place, deed in enumerate(deeds):
-        jumped = [other for other in deeds[:place] if other.step > deed.step]
-        later = deeds[place + 1 :]
-        for other in jumped:
-            reason = _clash(other, deed, later)
+        last = max(last, deed.step)
+        for other in deeds[:place] if deed.step < last else ():
+            reason = _clash(other, deed, deeds[place + 1 :]) if other.step > deed.step else ""
             if reason:
                 yield _problem(steps, other, deed, reason)
                 break
@@ -74,7 +74,7 @@ def _state(above: Deed, below: Deed) -> str:
         outside.done(state, Touch(above.step, above.cell.position, line, state[0]))
     for state in below.outcome.state:
         for touch in outside.before(state):
-            if touch.kind in ORDERED:
+            if touch.kind in ORDERED and not (touch.maybe and state[0] == "imports"):
                 return touch.kind
     return ""
 

@@ -67,6 +67,8 @@ class Stage:
         self.holds: list[int] = []  # object -> what can be reached from it
         self.perhaps: list[int] = []  # object -> what it may be, or share
         self.types: list[str] = []
+        self.reached: dict[int, int] = {}  # what `reach` has found, as long as that holds
+        self.covered = 0  # the objects in there
         self.functions: dict[int, Function] = {}
         self.classes: dict[int, dict[str, int]] = {}
         self.code = 0  # the objects that are functions or classes of the notebook
@@ -87,15 +89,38 @@ class Stage:
         self.types.append(kind)
         return len(self.types) - 1
 
-    def reach(self, mask: int, *, perhaps: bool = True) -> int:
-        """Everything that can be reached from some objects, or only what surely can."""
+    def link(self, number: int, mask: int, *, perhaps: bool = False) -> None:
+        """From an object, others can be reached, or may be."""
+        edges = self.perhaps if perhaps else self.holds
+        mask &= ~(1 << number)
+        if mask & ~edges[number]:
+            edges[number] |= mask
+            if self.covered >> number & 1:
+                self.reached.clear()
+                self.covered = 0
+
+    def reach(self, mask: int) -> int:
+        """Everything that may be reached from some objects."""
+        known = self.reached.get(mask)
+        if known is not None:
+            return known
+        seen, todo = 0, mask
+        holds, perhaps = self.holds, self.perhaps
+        while todo:
+            number = (todo & -todo).bit_length() - 1
+            seen |= 1 << number
+            todo = (todo | holds[number] | perhaps[number]) & ~seen
+        self.reached[mask] = seen
+        self.covered |= seen
+        return seen
+
+    def inside(self, mask: int) -> int:
+        """Everything that some objects are known to hold, and they themselves."""
         seen = 0
         while mask:
-            low = mask & -mask
-            seen |= low
-            number = low.bit_length() - 1
-            further = self.holds[number] | self.perhaps[number] if perhaps else self.holds[number]
-            mask = (mask | further) & ~seen
+            number = (mask & -mask).bit_length() - 1
+            seen |= 1 << number
+            mask = (mask | self.holds[number]) & ~seen
         return seen
 
     def kind(self, value: Value) -> str:
@@ -106,8 +131,8 @@ class Stage:
         return kinds.pop() if len(kinds) == 1 else ""
 
     def hold(self, holder: Value, value: Value) -> None:
-        for number in bits(holder.at | holder.within):
-            self.holds[number] |= value.all & ~(1 << number)
+        for number in bits(holder.all):
+            self.link(number, value.all)
 
     # names
 
@@ -157,7 +182,7 @@ class Stage:
         if value.path and not value.path.endswith("()"):
             self.state(library.stored(value.path), line)
             return
-        certain = value.at | self.reach(value.within, perhaps=False)
+        certain = value.at | self.inside(value.within)
         shared = value.within
         for number in bits(value.at):
             shared |= self.perhaps[number]

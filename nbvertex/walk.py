@@ -737,7 +737,7 @@ def _swallows(node: ast.expr) -> bool:
 def _catches_names(handler: ast.ExceptHandler) -> bool:
     """Whether a missing name is caught."""
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(kind is None or _last(kind) in ("NameError", "Exception", "BaseException") for kind in kinds)
+    return any(kind is None or _last(kind) == "NameError" for kind in kinds)
 
 
 def _irrefutable(pattern: ast.pattern) -> bool:
