@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -53,7 +54,8 @@ class Lock:
     def release(self) -> None:
         """Let it go; doing so twice does nothing."""
         if self._descriptor is not None:
-            self.path.unlink(missing_ok=True)  # while it is still ours, so nobody's new file is hit
+            with contextlib.suppress(OSError):  # a file that stays is no lock: only who has it open holds one
+                self.path.unlink()  # while it is still ours, so nobody's new file is hit
             os.close(self._descriptor)
             self._descriptor = None
 

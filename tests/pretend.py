@@ -25,16 +25,18 @@ class Pool:
     Args:
         choose: which of the running jobs goes on next.
         files: what each step is said to have opened: name -> (read, written).
+        effects: gathers what others can see.
     """
 
     def __init__(
         self,
         choose: Callable[[Sequence[str]], str] = First,
         files: Mapping[str, tuple[Sequence[str], Sequence[str]]] | None = None,
+        effects: list[str] | None = None,
     ) -> None:
         self.choose = choose
         self.files = files or {}
-        self.effects: list[str] = []
+        self.effects: list[str] = [] if effects is None else effects
         self.started: list[str] = []  # the steps, in the order they were started
         self.opened = 0
         self.closed = 0
