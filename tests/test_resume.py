@@ -74,7 +74,7 @@ ANSWER = f"{[11, BIG + 1, 11, BIG + 1]}\n"
 
 
 def attempt(home: Home, log: Log, *, jobs: int, resume: str | None = None) -> Any:
-    pool = pretend.Pool(random.Random(7).choice, effects=log)  # type: ignore[arg-type]
+    pool = pretend.Pool(random.Random(7).choice, effects=log)
     return run(
         MADE, home=home, cwd=home.folder.parent, jobs=jobs, cache=False, resume=resume, pool_factory=pool
     )
@@ -163,7 +163,7 @@ class Saboteur:
         for name in ("fsync", "replace", "fchmod", "mkdir", "unlink", "rmdir"):
             setattr(os, name, self.around(getattr(os, name)))
         connect = database._connect
-        database._connect = lambda path: Watched(connect(path), self)  # type: ignore[assignment]
+        database._connect = lambda path: Watched(connect(path), self)  # type: ignore[assignment, return-value]
 
 
 class Watched:
