@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ from typing import Literal
 
 from nbvertex import __version__
 from nbvertex.home import Home
+from nbvertex.interpreters import kernel_folders
 
 Installed = Callable[[str], str | None]
 LEAST_SPACE = 1 << 30  # bytes free; below that a run with data soon fails
@@ -83,7 +83,7 @@ def examine(
         *_python(),
         *(_package(version_of, *row) for row in PACKAGES),
         *_together(version_of),
-        *_kernels(_kernel_folders() if kernels is None else kernels),
+        *_kernels(list(kernel_folders(os.environ)) if kernels is None else kernels),
         _git(),
         *_store(home),
     ]
@@ -131,14 +131,6 @@ def _numbers(version: str) -> tuple[int, ...]:
         if digits != part:
             break
     return tuple(numbers)
-
-
-def _kernel_folders() -> list[Path]:
-    if importlib.util.find_spec("jupyter_core") is None:
-        return []
-    from jupyter_core.paths import jupyter_path
-
-    return [Path(folder) for folder in jupyter_path("kernels")]
 
 
 def _kernels(folders: Sequence[Path]) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ def resolve_python(spec: str, environ: Mapping[str, str] = os.environ) -> str:
     if path.is_file() or os.sep in spec:
         return _executable(path)
     names = []
-    for folder in _kernel_folders(environ):
+    for folder in kernel_folders(environ):
         if (folder / spec / "kernel.json").is_file():
             return _of_kernel(folder / spec / "kernel.json", spec)
         names += [kernel.parent.name for kernel in folder.glob("*/kernel.json")]
@@ -68,10 +68,12 @@ def _of_kernel(file: Path, name: str) -> str:
         return argv[0]
     if argv[:1] and argv[0] in ("python", "python3", Path(sys.executable).name):
         return sys.executable  # a bare name means the Python that Jupyter runs in
-    raise UsageError(f"the kernel {name!r} starts {' '.join(argv[:1])!r}, which is no Python interpreter here")
+    raise UsageError(
+        f"the kernel {name!r} starts {' '.join(argv[:1])!r}, which is no Python interpreter here"
+    )
 
 
-def _kernel_folders(environ: Mapping[str, str]) -> Iterator[Path]:
+def kernel_folders(environ: Mapping[str, str]) -> Iterator[Path]:
     """Where Jupyter looks for kernels, first to last."""
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     for entry in environ.get("JUPYTER_PATH", "").split(os.pathsep):
