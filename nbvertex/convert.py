@@ -14,6 +14,7 @@ from nbvertex.cutting import Cut, cut
 from nbvertex.dataflow import Analysis
 from nbvertex.dialect import Header, Marks, read_header, read_marks
 from nbvertex.errors import Place, Problem, ProblemsFound, nearest
+from nbvertex.names import given
 from nbvertex.notebook import Notebook
 from nbvertex.options import BY_NAME, Wrong, add, build
 from nbvertex.pipeline import Cell, Parameter, Pipeline, Step
@@ -202,8 +203,11 @@ def _drafted(notebook: Notebook, split: str | None, settings: Settings) -> _Draf
     modules: dict[str, str] = {}
     for position, mark in marks.items():
         analyses[position] = dataflow.analyse(mark.source, modules)
-        if not mark.skip:
-            modules.update(analyses[position].modules)
+        for name, known in () if mark.skip else analyses[position].modules.items():
+            if known or given(name):  # a builtin bound anew is one no more
+                modules[name] = known
+            else:
+                modules.pop(name, None)
     pieces = cut(notebook.cells, marks, split)
     return _Draft(
         notebook=notebook,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import io
 import math
 import operator
@@ -12,11 +13,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from nbvertex.forms import MARK
 from nbvertex.forms import read as read_form
 from nbvertex.ipython_syntax import parsed
+from nbvertex.pieces import Text, texts
 from nbvertex.pipeline import Json, Kind, Parameter
 
 _LARGEST = 1 << 13  # bits of a number that is worked out; a larger one is left an expression
@@ -49,35 +51,41 @@ def declared(cell: int, python: str, *, tagged: bool) -> tuple[tuple[Parameter, 
     """
     if not tagged and "@param" not in python:
         return (), ()
-    comments = dict(_comments(python))
-    tree = parsed(python)
+    found: dict[str, Parameter] = {}
+    notes: list[Note] = []
+    for text in texts(python):
+        some, said = _in_text(text, tagged=tagged)
+        found |= {one.name: replace(one, cell=cell, line=one.line + text.above) for one in some}
+        notes += [dataclasses.replace(note, line=note.line + text.above) for note in said]
+    return tuple(found.values()), tuple(notes)
+
+
+def _in_text(text: Text, *, tagged: bool) -> tuple[list[Parameter], list[Note]]:
+    comments = dict(_comments(text.python))
     found: dict[str, Parameter] = {}
     notes: list[Note] = []
     forms: set[int] = set()
-    for statement in tree.body:
+    for statement in text.tree.body:
         form_line = _form_line(statement, comments)
         pairs = list(_assigned(statement))
         if form_line is not None and len(pairs) == 1:
             forms.add(form_line)
         elif not tagged:
             continue
+        comment = comments.get(form_line or statement.end_lineno or statement.lineno, "")
         for name, value in pairs:
-            comment = comments.get(statement.end_lineno or statement.lineno, "")
-            parameter, note = _parameter(
-                name, value, statement, python, comments[form_line] if form_line is not None else comment
-            )
-            found[name] = msgspec.structs.replace(
-                parameter, cell=cell, description=parameter.description or _above(statement.lineno, comments)
-            )
+            parameter, note = _parameter(name, value, statement, text.python, comment)
+            above = parameter.description or _above(statement.lineno, comments)
+            found[name] = replace(parameter, description=above)
             notes += [note] if note else []
     notes += [
         Note(
             "form-field", line, "this `# @param` stands beside no plain assignment, so it declares no parameter",
             "write NAME = VALUE  # @param at the left margin",
         )
-        for line, text in comments.items() if MARK.match(text) and line not in forms
+        for line, comment in comments.items() if MARK.match(comment) and line not in forms
     ]  # fmt: skip
-    return tuple(found.values()), (*notes, *_early_uses(tree, found))
+    return list(found.values()), [*notes, *_early_uses(text, found)]
 
 
 def _comments(python: str) -> Iterator[tuple[int, str]]:
@@ -334,20 +342,20 @@ def _literal(nodes: Iterable[ast.expr]) -> tuple[Kind | None, bool, tuple[Json, 
 # A value that is given arrives after the cell: what the cell did with the default stays done.
 
 
-def _early_uses(tree: ast.Module, found: Mapping[str, Parameter]) -> Iterator[Note]:
+def _early_uses(text: Text, found: Mapping[str, Parameter]) -> Iterator[Note]:
     bound: set[str] = set()
     used: dict[str, int] = {}  # and the first line that does
     lines: list[int] = []
-    for statement in tree.body:
+    for statement in text.tree.body:
         here = bound.intersection(_read_now(statement))
         used |= {name: statement.lineno for name in sorted(here) if name not in used}
-        lines += [statement.lineno] if here else []
+        lines += [statement.lineno + text.above] if here else []
         bound |= {name for name, _ in _assigned(statement) if name in found}
     if used:
         names = ", ".join(f"`{name}`" for name in used)
         yield Note(
             "early-use",
-            lines[0],
+            lines[0] - text.above,
             f"{names} {'is' if len(used) == 1 else 'are'} used in the cell that declares {'it' if len(used) == 1 else 'them'}; "
             "a value that is given comes after this cell, so "
             + (
@@ -392,8 +400,8 @@ def merged(declarations: Iterable[Parameter], replacing: Container[int] = ()) ->
             out[one.name] = one
             continue
         if one.cell in replacing:
-            before = msgspec.structs.replace(before, default=one.default, source=one.source)
+            before = replace(before, default=one.default, source=one.source)
         if one.cell != before.cell and one.cell not in before.again:
-            before = msgspec.structs.replace(before, again=(*before.again, one.cell))
+            before = replace(before, again=(*before.again, one.cell))
         out[one.name] = before
     return tuple(out.values())

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nbvertex.dataflow import Analysis
 from nbvertex.errors import Place, Problem, nearest
-from nbvertex.ipython_syntax import parsed
 from nbvertex.names import given
+from nbvertex.pieces import texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,9 @@ def _problem(
 def _line(python: str, name: str) -> int | None:
     """Where the code itself reads the name; None where only the text of a magic or shell line has it."""
     found = (
-        node.lineno
-        for node in ast.walk(parsed(python))
+        node.lineno + text.above
+        for text in texts(python)
+        for node in ast.walk(text.tree)
         if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
     )
     return min(found, default=None)
@@ -105,7 +106,7 @@ def _line(python: str, name: str) -> int | None:
 
 def _sure(python: str, name: str) -> bool:
     """The name is read whenever the cell runs, or by a function; not only in a branch, or where a failure is caught."""
-    waiting: list[ast.AST] = [parsed(python)]
+    waiting: list[ast.AST] = [text.tree for text in texts(python)]
     while waiting:
         node = waiting.pop()
         match node:

@@ -237,6 +237,8 @@ ERRORS: dict[str, tuple[Cells, list[tuple[str, int | None, int | None]], str]] =
     "syntax": ([cell("x = 1", "step:a"), cell("\nx = = 1")], [("syntax", 2, 2)], "syntax error"),
     "syntax below a magic": ([cell("%%step a\nx = = 1")], [("syntax", 1, 2)], "syntax error"),
     "undefined": ([cell("price = 1", "step:a"), cell("\nprint(prise)", "step:b")], [("undefined-name", 2, 2)], "`price`"),
+    "undefined below %%time": ([cell("\n%%time\n\nprint(nowhere)", "step:a")], [("undefined-name", 1, 4)], "`nowhere`"),
+    "undefined on a %time line": ([cell("x = 1\n%time nowhere", "step:a")], [("undefined-name", 1, 2)], "`nowhere`"),
     "undefined in a function": ([cell("def f():\n    return nowhere\nf()", "step:a")], [("undefined-name", 1, 2)], "`nowhere`"),
     "read above": ([cell("print(x)", "step:a"), cell("x = 1")], [("undefined-name", 1, 1)], "move cell 2 up"),
     "skipped": ([cell("hidden = 1", "skip"), cell("x = hidden", "step:a")], [("skipped-name", 2, 1)], "only in cell 1, which is skipped"),
@@ -446,20 +448,20 @@ def chain(count: int) -> Cells:
 
 
 def test_time_grows_with_the_steps(make_notebook: Callable[..., Path]) -> None:
-    """Eight times as many steps take no more than about eight times as long."""
+    """Five times as many steps take no more than about five times as long."""
 
     def seconds(count: int) -> float:
         read = notebook.read(make_notebook(chain(count), f"{count}.ipynb"))
         best = 1e9
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.process_time()
             found, _ = check(read)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
             assert found is not None
         return best
 
     seconds(50)  # what is imported on first use
-    assert seconds(1600) < 16 * seconds(200)
+    assert seconds(1000) < 10 * seconds(200)
 
 
 # Real notebooks.

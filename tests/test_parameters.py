@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nbvertex import forms, notebook
 from nbvertex.convert import check
+from nbvertex.dataflow import analyse
 from nbvertex.declarations import declared, merged, why_no_json
 from nbvertex.errors import ParameterError
 from nbvertex.forms import Form
@@ -154,6 +155,16 @@ def test_notes_what_will_surprise(source: str, code: str, line: int, text: str) 
     _, notes = declared(1, source, tagged=False)
     assert [(note.code, note.line) for note in notes] == [(code, line)]
     assert text in notes[0].message
+
+
+def test_commands_that_run_their_body_hide_nothing() -> None:
+    """Below `%%time` and `%%capture` assignments declare as they do anywhere, on their own lines."""
+    source = "\n%%capture out\n!ls\nn = 1 # @param {type:'integer'}\nm = n\n"
+    found, notes = declared(2, analyse(source).python, tagged=False)
+    assert [(p.name, p.kind, p.cell, p.line) for p in found] == [("n", "int", 2, 4)]
+    assert [(note.code, note.line) for note in notes] == [("early-use", 5)]
+    assert "line 5 still has" in notes[0].message
+    assert declared(2, analyse("%%bash\nn=1 # @param").python, tagged=True) == ((), ())
 
 
 def test_a_function_that_reads_a_parameter_is_no_early_use() -> None:
