@@ -13,7 +13,7 @@ from nbvertex.errors import visible
 from nbvertex.events import CellOutput, CellStarted, RunEnded, RunEvent, RunStarted, StepChanged, as_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)")
 MOST_ROWS = 12  # running steps that a terminal shows
@@ -105,9 +105,10 @@ class Terminal:
         self._clock = clock
         self._outputs = outputs
         self._running: dict[str, _Running] = {}
-        self._steps = self._ended = 0
+        self._steps = 0
+        self._ended: set[str] = set()
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=8, transient=True,
+        self._live = Live(console=self._console, get_renderable=self._rows, refresh_per_second=8, transient=True,
                           redirect_stdout=False, redirect_stderr=False)  # fmt: skip
         self._live.start()
 
@@ -129,13 +130,16 @@ class Terminal:
         self._live.stop()
 
     def _changed(self, event: StepChanged) -> None:
+        from rich.text import Text
+
         if event.state == "running":
+            self._ended.discard(event.step)
             self._running[event.step] = _Running(event.at, event.attempt)
             return
         self._running.pop(event.step, None)
         if event.state != "queued":
-            self._ended += 1
-            self._console.print(change(event), style=STYLES.get(event.state, "default"), soft_wrap=True)
+            self._ended.add(event.step)
+            self._console.print(Text(change(event), STYLES.get(event.state, "default")), soft_wrap=True)
 
     def _output(self, event: CellOutput) -> None:
         lines = list(printed(event.output))
@@ -145,10 +149,13 @@ class Terminal:
             for line in lines:
                 self._console.print(f"{visible(event.step, keep='')} | {line}", soft_wrap=True)
 
-    def _table(self) -> Table:
+    def _rows(self) -> Group:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
+        if not self._running:
+            return Group()
         table = Table.grid(padding=(0, 2))
         for _ in range(4):
             table.add_column(no_wrap=True, overflow="ellipsis")
@@ -158,11 +165,9 @@ class Terminal:
             where += f", attempt {row.attempt}" if row.attempt > 1 else ""
             spent = f"{max(now - row.since, 0):.0f} s"
             table.add_row(Text(visible(name), "bold"), spent, Text(where, "dim"), Text(row.said, "dim"))
-        if self._running:
-            more = len(self._running) - MOST_ROWS
-            also = f", {more} more running" if more > 0 else ""
-            table.add_row(Text(f"{self._ended} of {self._steps} steps{also}", "dim"))
-        return table
+        more = len(self._running) - MOST_ROWS
+        also = f", {more} more running" if more > 0 else ""
+        return Group(table, Text(f"{len(self._ended)} of {self._steps} steps{also}", "dim"))
 
 
 def change(event: StepChanged) -> str:
