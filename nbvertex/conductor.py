@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -12,16 +12,17 @@ from nbvertex.artifacts import Damaged
 from nbvertex.cache import Keys, never
 from nbvertex.deck import Deck
 from nbvertex.early import Early, untouched
-from nbvertex.errors import NbvertexError
-from nbvertex.events import CellResult, RunEvent, StepChanged, StepResult, StepState
+from nbvertex.errors import NbvertexError, StepFailed
+from nbvertex.events import RunEvent, StepChanged, StepResult, StepState
 from nbvertex.files import Files
 from nbvertex.flight import Crashed, Flight, Landed
 from nbvertex.interrupts import Interrupts
 from nbvertex.ledger import Entry, Ledger
-from nbvertex.lineage import CellRow, Outcome, StepRow
+from nbvertex.lineage import Outcome
 from nbvertex.locks import Lock
 from nbvertex.past import Past
 from nbvertex.plan import Plan, Planned
+from nbvertex.results import as_placed, result_of, row_of
 from nbvertex.state import Inputs, State
 
 IDLE = 0.25  # seconds after which a wait is broken off to write what is known
@@ -89,7 +90,7 @@ class Conductor:
             if source is not None and place >= self.plan.first:
                 break
             flight = Flight(self.plan.steps[place], row.attempt, Inputs(), early=False, recorded=True)
-            flight.cells = _as_placed(flight.planned, self.ledger.lineage.cells(outcome.id))
+            flight.cells = as_placed(flight.planned, self.ledger.lineage.cells(outcome.id))
             cached = source is not None or row.state == "cached"
             self._apply(place, outcome)
             self.results[place] = result_of(flight, "cached" if cached else "done", outcome)
@@ -235,7 +236,7 @@ class Conductor:
         outcome = None if flight.key is None else self.ledger.recall(flight.key, planned.live, self._files)
         if outcome is None:
             return False
-        flight.cells = _as_placed(planned, self.ledger.lineage.cells(outcome.id))
+        flight.cells = as_placed(planned, self.ledger.lineage.cells(outcome.id))
         flight.land(Landed(outcome))
         return True
 
@@ -345,6 +346,10 @@ class Conductor:
             self._again[self._head] = "retry"
         else:
             self.failure = crash.error
+            if isinstance(crash.error, StepFailed) and crash.error.hint is None:
+                crash.error.hint = (
+                    f"when it is mended, `nbvertex runs resume {self.ledger.run}` goes on from here"
+                )
             self.results[self._head] = result_of(flight, "failed", outcome, why=why)
         self._tell_step(flight, "failed", at=now, error=why)
 
@@ -392,72 +397,3 @@ class Conductor:
                 **more,
             )
         )
-
-
-def row_of(
-    flight: Flight,
-    state: StepState,
-    *,
-    ended: float | None = None,
-    error: str | None = None,
-    outcome: int | None = None,
-) -> StepRow:
-    """The row of an attempt."""
-    homes = flight.inputs.homes()
-    return StepRow(
-        position=flight.planned.index,
-        attempt=flight.number,
-        name=flight.planned.name,
-        state=state,
-        code=flight.planned.code,
-        key=flight.key,
-        inputs={name: homes[entry] for name, entry in flight.inputs.names.items() if entry is not None},
-        outcome=outcome,
-        started=flight.started,
-        ended=ended,
-        error=error,
-    )
-
-
-def result_of(flight: Flight, state: StepState, outcome: Outcome, why: str | None = None) -> StepResult:
-    """What a step did, for whoever asked for the run."""
-    return StepResult(
-        name=flight.planned.name,
-        state=state,
-        attempt=flight.number,
-        source=outcome.run if state == "cached" else None,
-        started=outcome.started,
-        ended=outcome.ended,
-        cells={
-            cell.position: _cell_result(cell.position, flight.cells) for cell in flight.planned.step.cells
-        },
-        why=why,
-    )
-
-
-def _cell_result(position: int, cells: Mapping[int, CellRow]) -> CellResult:
-    found = cells.get(position)
-    if found is None:
-        return CellResult(position=position, state="skipped")
-    return CellResult(
-        position=position,
-        state=found.state,
-        count=found.count,
-        started=found.started,
-        ended=found.ended,
-        outputs=found.outputs,
-    )
-
-
-def _as_placed(planned: Planned, rows: Iterable[CellRow]) -> dict[int, CellRow]:
-    """What cells of another run did, under the positions and numbers that the same cells have now."""
-    found: dict[int, CellRow] = {}
-    for cell, row in zip(planned.step.cells, rows, strict=False):
-        outputs = tuple(
-            {**output, "execution_count": cell.count} if "execution_count" in output else output
-            for output in row.outputs
-        )
-        found[cell.position] = msgspec.structs.replace(
-            row, position=cell.position, count=cell.count, outputs=outputs
-        )
-    return found

@@ -178,7 +178,7 @@ class Deck:
         if flight.late:
             return self._timed_out(flight)
         if not isinstance(result, worker.Done):
-            return why_crashed(result, flight.planned, self._settings.notebook)
+            return why_crashed(result, flight, self._settings.notebook)
         held = tuple(as_held(meta) for meta in result.artifacts)
         for one, meta in zip(held, result.artifacts, strict=True):
             blob = result.blobs[meta["blob"]] if "blob" in meta else None
@@ -193,9 +193,7 @@ class Deck:
         return Landed(outcome, result.files_read, result.files_written)
 
     def _timed_out(self, flight: Flight) -> Crashed:
-        place = Place(
-            notebook=self._settings.notebook, cell=max(flight.cells, default=None), step=flight.planned.name
-        )
+        place = Place(notebook=self._settings.notebook, cell=flight.at, step=flight.planned.name)
         limit = flight.planned.step.options.timeout
         return Crashed(StepFailed(f"timed out after {limit:g} seconds", place=place, code="step-timeout"))
 

@@ -92,6 +92,11 @@ class Flight:
         return self.ending is None
 
     @property
+    def at(self) -> int | None:
+        """The cell that it is in, or was in when it ended."""
+        return max(self.cells, key=lambda position: self.cells[position].started or 0.0, default=None)
+
+    @property
     def landed(self) -> Landed | None:
         return self.ending if isinstance(self.ending, Landed) else None
 
@@ -165,8 +170,9 @@ def pieced(shown: Iterable[Output]) -> tuple[Output, ...]:
     return tuple({**one, "text": "".join(one["text"])} if "text" in one else one for one in found)
 
 
-def why_crashed(result: worker.Result, planned: Planned, notebook: str) -> Crashed:
+def why_crashed(result: worker.Result, flight: Flight, notebook: str) -> Crashed:
     """The end of an attempt that did not end well, in our words."""
+    planned = flight.planned
 
     def place(cell: int | None = None, line: int | None = None) -> Place:
         return Place(notebook=notebook, cell=cell, line=line, step=planned.name)
@@ -178,7 +184,7 @@ def why_crashed(result: worker.Result, planned: Planned, notebook: str) -> Crash
         case worker.Refused(problems=problems):
             return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
         case worker.Died(message=message):
-            return Crashed(StepFailed(message, place=place(), code="step-died"))
+            return Crashed(StepFailed(message, place=place(flight.at), code="step-died"))
         case worker.Done():
             raise AssertionError("a step that ended well did not crash")
 

@@ -151,7 +151,7 @@ class Pool:
             value = mine[name]
             if not isinstance(value, int | float | str | list | dict | bool | None):
                 problem = {"name": name, "type": type(value).__name__, "cell": job.cells[-1].position,
-                           "message": "it is not plain", "hint": "keep it within one step"}  # fmt: skip
+                           "message": "a thing", "hint": "keep it within one step"}  # fmt: skip
                 return worker.Refused((problem,))
             kept = next((e for e, o in objects.items() if came.get(name) == e and o is value), None)
             entry = kept or f"{job.inputs['step']}:{name}"

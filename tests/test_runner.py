@@ -131,7 +131,7 @@ def test_value_that_cannot_travel_is_refused(home: Home) -> None:
     made = pipeline(step("a", "x = object()", binds=("x",), live=("x",), options=Options(retries=3)))
     result = run(made, home)
     assert isinstance(result.error, Refused)
-    assert "x (object)" in str(result.error)
+    assert "`x` (object): a thing cannot travel" in str(result.error)
     assert result.error.hint == "keep it within one step"
     assert result.steps["a"].attempt == 1
 
@@ -147,10 +147,11 @@ def test_several_refusals_are_told_at_once(home: Home) -> None:
 
 
 def runner_crash(result: worker.Result) -> Exception:
-    from nbvertex.flight import why_crashed
+    from nbvertex.flight import Flight, why_crashed
     from nbvertex.plan import make
+    from nbvertex.state import Inputs
 
-    return why_crashed(result, make(THREE, {}).steps[0], "nb.ipynb").error
+    return why_crashed(result, Flight(make(THREE, {}).steps[0], 1, Inputs(), early=False), "nb.ipynb").error
 
 
 class Flaky(pretend.Pool):
@@ -194,6 +195,11 @@ def test_retries_come_to_an_end(home: Home) -> None:
     result = run(replace_options(THREE, "b", Options(retries=1)), home, Flaky(2))
     assert (result.state, result.steps["b"].attempt) == ("failed", 2)
     assert "SIGKILL" in str(result.error)
+    assert isinstance(result.error, StepFailed)
+    assert (result.error.place.cell, result.error.hint) == (
+        2,
+        f"when it is mended, `nbvertex runs resume {result.run}` goes on from here",
+    )
 
 
 def replace_options(made: Pipeline, name: str, options: Options) -> Pipeline:
