@@ -14,6 +14,7 @@ from nbvertex.pipeline import SETUP, Cell, Flow, Parameter, Pipeline, Resources,
 
 LONGEST_NAME = 28  # characters of a step's name in a box
 NAMES_ON_ARROW = 3
+MOST_RANGES = 5  # of cells; more are summed up
 FONT, SMALL = 13, 11
 BOX, LAYER, GAP, EDGE = 54, 112, 36, 20  # height of a box, distance of layers, room between boxes, margin
 
@@ -151,6 +152,8 @@ def cells(of: Sequence[Cell]) -> str:
             ranges[-1][1] = place
         else:
             ranges.append([place, place])
+    if len(ranges) > MOST_RANGES:
+        return f"{len(places)} cells in {places[0]}-{places[-1]}"
     shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
     return f"cell {shown}" if len(places) == 1 else f"cells {shown}"
 
@@ -366,7 +369,7 @@ def _label(arrow: Arrow, drawing: _Drawing) -> str:
         x, y = x2, y2 + BOX / 2
     else:  # nearer to the end that has fewer arrows
         crowd = (drawing.leaving[arrow.source] > 1) - (drawing.coming[arrow.target] > 1)
-        t = 0.5 + 0.18 * crowd
+        t = 0.5 + 0.26 * crowd
         x, y = x1 + (x2 - x1) * (3 * t**2 - 2 * t**3), y1 + (y2 - y1) * (1.5 * t - 1.5 * t**2 + t**3)
     room = _wide(arrow.label, SMALL) + 6
     return (

@@ -127,7 +127,13 @@ def test_arrows_put_flows_together() -> None:
 
 @pytest.mark.parametrize(
     "positions, said",
-    [((3,), "cell 3"), ((3, 4, 5), "cells 3-5"), ((1, 3, 4, 9), "cells 1, 3-4, 9"), ((2, 4), "cells 2, 4")],
+    [
+        ((3,), "cell 3"),
+        ((3, 4, 5), "cells 3-5"),
+        ((1, 3, 4, 9), "cells 1, 3-4, 9"),
+        ((2, 4), "cells 2, 4"),
+        (range(2, 14, 2), "6 cells in 2-12"),
+    ],
 )
 def test_cells(positions: tuple[int, ...], said: str) -> None:
     """Runs of cells are shortened."""
