@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from nbvertex.bucket import Bucket
 from nbvertex.database import Database, Transaction
 from nbvertex.errors import StoreError
 from nbvertex.home import writing
@@ -51,10 +52,12 @@ class Store:
     Args:
         database: holds the small ones and the sizes of all.
         folder: where the others lie.
+        bucket: where these lie as well, so that they may be missing here.
     """
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, bucket: Bucket | None = None) -> None:
         self._database = database
+        self._bucket = bucket
         self.folder = folder
 
     def place(self, digest: str) -> Path:
@@ -82,6 +85,8 @@ class Store:
                 os.close(descriptor)
             os.replace(path, place)
             sync_folder(place.parent)
+        if self._bucket is not None:
+            self._bucket.put(digest, place)
 
     def put(self, data: bytes) -> str:
         """Keep bytes of any size; they are durable afterwards.
@@ -143,9 +148,7 @@ class Store:
         """
         found = self._database.rows("SELECT data FROM blobs WHERE digest = ?", (digest,))
         try:
-            data: bytes = found[0][0] if found else self.place(digest).read_bytes()
-        except FileNotFoundError:
-            raise Damaged(digest, "is missing from the store") from None
+            data: bytes = found[0][0] if found else self.path(digest).read_bytes()
         except OSError as error:
             raise Damaged(digest, f"cannot be read: {error.strerror}") from error
         if digest_of(data) != digest:
@@ -163,13 +166,26 @@ class Store:
             Damaged: it is missing or of another size.
         """
         place = self.place(digest)
-        try:
-            actual = place.stat().st_size
-        except OSError:
-            raise Damaged(digest, "is missing from the store") from None
+        if not place.exists() and not self._fetched(digest):
+            raise Damaged(digest, "is missing from the store")
+        actual = place.stat().st_size
         if size is not None and actual != size:
             raise Damaged(digest, f"is damaged: {actual:,} bytes instead of {size:,}")
         return place
+
+    def _fetched(self, digest: str) -> bool:
+        """Bring the file of an artifact here; what is not what it was does not count."""
+        if self._bucket is None:
+            return False
+        descriptor, draft = tempfile.mkstemp(dir=self.folder, prefix=".draft-")
+        os.close(descriptor)
+        try:
+            if not self._bucket.fetch(digest, Path(draft)) or digest_of_file(draft) != digest:
+                return False
+            self.adopt(digest, Path(draft))
+        finally:
+            Path(draft).unlink(missing_ok=True)
+        return True
 
     def verify(self, digest: str) -> None:
         """Read an artifact to the end.
@@ -225,6 +241,8 @@ class Store:
             tx.execute("DELETE FROM artifacts WHERE digest = ?", (digest,))
             with writing(self.place(digest)):
                 self.place(digest).unlink(missing_ok=True)
+            if self._bucket is not None:
+                self._bucket.remove(digest)
         return freed
 
     def files(self) -> Iterator[tuple[str, Path]]:

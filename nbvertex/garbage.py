@@ -84,6 +84,24 @@ def collect(
     return found
 
 
+def trim(home: Home, limit: int) -> Found:
+    """Keep the store within a size; where it is, this costs next to nothing.
+
+    Args:
+        home: whose.
+        limit: bytes that artifacts may take.
+
+    Raises:
+        StoreError: something cannot be removed.
+    """
+    database = Database(home.database)
+    try:
+        ((size,),) = database.rows("SELECT COALESCE(SUM(size), 0) FROM artifacts")
+    finally:
+        database.close()
+    return collect(home, limit=limit) if size > limit else Found()
+
+
 class _Told(Exception):
     """Rolls the transaction of a dry run back."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from nbvertex.artifacts import SMALL, Damaged, Store, digest_of_file
+from nbvertex.bucket import Bucket
 from nbvertex.database import Database, Transaction
 from nbvertex.errors import StoreError, UsageError
 from nbvertex.files import Files
@@ -52,16 +53,17 @@ class Ledger:
 
     Args:
         home: where everything lies.
+        bucket: a URL where large artifacts are kept as well.
 
     Raises:
         StoreError: it cannot be read or written.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, bucket: str | None = None) -> None:
         home.prepare()
         self.home = home
         self.database = Database(home.database)
-        self.store = Store(self.database, home.artifacts)
+        self.store = Store(self.database, home.artifacts, Bucket(bucket) if bucket else None)
         self.lineage = Lineage(self.database)
         self.run = ""
         self._lock: Lock | None = None

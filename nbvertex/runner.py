@@ -8,20 +8,20 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from nbvertex import garbage, worker
 from nbvertex import past as pasts
 from nbvertex import plan as plans
-from nbvertex import worker
 from nbvertex.cache import Keys
 from nbvertex.conductor import Conductor
 from nbvertex.deck import Deck, Processes, Settings
 from nbvertex.environment import Packages, interpreter
-from nbvertex.errors import Interrupted, NbvertexError
+from nbvertex.errors import Interrupted, NbvertexError, StoreError
 from nbvertex.events import CellResult, RunEnded, RunEvent, RunResult, RunStarted, RunState, StepResult
 from nbvertex.files import Files
 from nbvertex.home import Home
@@ -96,6 +96,8 @@ def run(
     start: str | None = None,
     resume: str | None = None,
     output_limit: int = 10_000_000,
+    bucket: str | None = None,
+    size_limit: int | None = None,
     on_event: Callable[[RunEvent], None] = lambda event: None,
     pool_factory: Callable[..., Processes] = worker.Pool,
     backoff: Callable[[int], float] = wait_before,
@@ -115,6 +117,8 @@ def run(
         start: run from this step on, likewise.
         resume: go on with this run, which ended too early; by default in its folder and with its Python.
         output_limit: bytes of output kept per cell.
+        bucket: a URL where large values are kept as well; anything that fsspec knows.
+        size_limit: bytes that stored values may take when the run has ended; what was not used for longest goes.
         on_event: hears what happens while it happens.
         pool_factory: makes the processes.
         backoff: seconds to wait after attempt n of a step with retries.
@@ -128,7 +132,7 @@ def run(
         Refused: what an earlier run left does not fit.
     """
     asked = Asked(pipeline, notebook, parameters or {}, cwd, python, only, start, resume)
-    ledger = Ledger(home)
+    ledger = Ledger(home, bucket)
     try:
         prepared = _prepared(asked, ledger)
         row, plan = prepared.row, prepared.plan
@@ -151,9 +155,15 @@ def run(
             plan, ledger, deck, keys=keys, files=files, jobs=count, backoff=backoff, tell=on_event
         )
         with Repository(notebook.absolute().parent if notebook is not None else Path.cwd()) as repository:
-            return _conduct(conductor, prepared, repository, on_event)
+            result = _conduct(conductor, prepared, repository, on_event)
     finally:
         ledger.close()
+    try:
+        if size_limit is not None:
+            garbage.trim(home, size_limit)
+    except StoreError as error:  # the run itself is good
+        result = replace(result, error=result.error or error)
+    return result
 
 
 def _prepared(asked: Asked, ledger: Ledger) -> Prepared:

@@ -97,6 +97,13 @@ def test_size_limit_takes_the_least_used_first(home: Home) -> None:
     assert states(home, "b")[0] == "done"
 
 
+def test_trimming(home: Home) -> None:
+    """A store that is small enough is left as it is."""
+    ran(home, "a")
+    assert garbage.trim(home, 2 * BIG) == garbage.Found()
+    assert len(garbage.trim(home, BIG // 2).artifacts) == 1
+
+
 def test_running_runs_are_left_alone(home: Home) -> None:
     """Neither a run that is still going nor its results nor its scratch folder are touched."""
     ident = ran(home, "a")
