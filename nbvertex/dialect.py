@@ -388,7 +388,7 @@ def read_header(notebook: str, metadata: Mapping[str, Any]) -> Header:
     defaults = kale.get("steps_defaults")
     for tag in defaults if isinstance(defaults, list) else []:
         key = tag.partition(":")[0].strip() if isinstance(tag, str) else ""
-        if key in BY_NAME or key in ("limit", "report"):
+        if key != "after" and (key in BY_NAME or key in ("limit", "report")):
             _tag(reading, tag)
         else:
             _nothing(reading, f"steps_defaults: {tag!a:.60}", "it is no option of a step")

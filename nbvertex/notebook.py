@@ -15,7 +15,7 @@ import msgspec
 from nbvertex.errors import NotebookError, Place, nearest
 from nbvertex.old_formats import Malformed, upgraded
 
-OLDEST, NEWEST = 2, 4  # nbformats; `raw` gives the newest, whatever the file has
+OLDEST, NEWEST = 1, 4  # nbformats; `raw` gives the newest, whatever the file has
 CellKind: TypeAlias = Literal["code", "markdown", "raw"]
 
 _KINDS: dict[str, CellKind] = {"code": "code", "markdown": "markdown", "raw": "raw"}

@@ -1,4 +1,4 @@
-"""Notebooks of nbformat 2 and 3 as nbformat 4, in plain JSON."""
+"""Notebooks of nbformat 1 to 3 as nbformat 4, in plain JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MIMES = {
     "text": "text/plain", "html": "text/html", "svg": "image/svg+xml", "png": "image/png", "jpeg": "image/jpeg",
     "latex": "text/latex", "json": "application/json", "javascript": "application/javascript",
 }  # fmt: skip
-_KINDS = {"heading": "markdown", "html": "markdown", "plaintext": "raw"}
+_KINDS = {"heading": "markdown", "html": "markdown", "text": "markdown", "plaintext": "raw"}
 
 
 class Malformed(Exception):
@@ -25,7 +25,7 @@ def upgraded(old: dict[str, Any]) -> dict[str, Any]:
     Raises:
         Malformed: it has no worksheets with cells; the message says so.
     """
-    sheets = old.get("worksheets")
+    sheets = [old] if old.get("nbformat") == 1 and "cells" in old else old.get("worksheets")
     if not isinstance(sheets, list):
         raise Malformed("it has no `worksheets`")
     cells: list[Any] = []
@@ -55,9 +55,9 @@ def _cell(old: dict[str, Any]) -> dict[str, Any]:
             "execution_count": old.get("prompt_number"),
             "metadata": metadata,
             "outputs": [_output(output) for output in outputs if _is_output(output)],
-            "source": old.get("input", ""),
+            "source": old.get("input", old.get("code", "")),
         }
-    source = old.get("source", "")
+    source = old.get("source", old.get("text", ""))
     if kind == "heading":
         source = f"{'#' * _level(old.get('level'))} {_one_line(source)}"
     return {
