@@ -125,17 +125,17 @@ def _bytes(path: Path, name: str) -> bytes:
 
 
 def _neighbours(folder: Path, name: str) -> str | None:
-    """A hint that names notebooks lying there: those like ``name``, or the first few."""
+    """A hint that names notebooks lying there: the one nearly called ``name``, or the first few."""
     try:
-        there = sorted(entry.name for entry in folder.glob("*.ipynb"))
+        there = sorted(entry for entry in folder.glob("*.ipynb"))
     except OSError:
         return None
-    near = nearest(name, there)
-    if near:
-        return f"did you mean {str(folder / near)!r}?"
-    if name or not there:
-        return None
-    return f"notebooks in it: {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}"
+    if not name:
+        names = ", ".join(entry.name for entry in there[:5])
+        return f"notebooks in it: {names}{', ...' if len(there) > 5 else ''}" if there else None
+    by_stem = {entry.stem: entry for entry in there}
+    near = nearest(Path(name).stem, by_stem)
+    return f"did you mean {str(by_stem[near])!r}?" if near else None
 
 
 def _decode(data: bytes, name: str) -> str:
