@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 
 from nbvertex.expressions import Expressions
-from nbvertex.scopes import Bound, Layer, Place, meet
+from nbvertex.scopes import Bound, Layer, Loop, Place, meet
 from nbvertex.trace import PLAIN, Trace, Value, join
 
 SELF = Value(0, 1)  # in a function: what the function object itself holds, its closure and defaults
@@ -39,7 +39,7 @@ class Block(Expressions):
         self.place = Place()
         self.ever: dict[str, Value] = {}
         self.layers: list[Layer] = []
-        self.loops: list[list[Place]] = []
+        self.loops: list[Loop] = []
         self.captured: set[str] = set()
         self.closures: list[tuple[int, str]] = []
         self.used: set[Value] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from nbvertex import library, methods
 from nbvertex.ipython_commands import names_in
 from nbvertex.library import Effect, Given
 from nbvertex.stage import Stage, bits
-from nbvertex.trace import PLAIN, Call, Function, Trace, Value, join, part
+from nbvertex.trace import PLAIN, Call, Function, Value, join, part
 
 DEEPEST = 12  # calls within calls that are followed one by one
 MOST = 200  # calls of a cell that are
@@ -133,7 +134,7 @@ class Calls:
             memo = dict.fromkeys(memo, anything)
         stage.plays += 1
         stage.active.add(number)
-        for name in function.trace.reads:
+        for name in function.trace.needs:
             stage.need(name, given.line)
         out = self.body(function, memo, given.line)
         stage.active.discard(number)
@@ -193,7 +194,8 @@ class Calls:
         if effect.everything:
             stage.now.everything = stage.now.everything or line
         if effect.expressions is not None:
-            self._evaluate(str(call.constants.get(effect.expressions, "")), line)
+            text = str(call.constants.get(effect.expressions, ""))
+            stage.now.expressions |= set(_MARKED.findall(text) if effect.marked else words_in(text))
         if receiver is not None and effect.receiver == "change":
             stage.change(receiver, line)
         elif receiver is not None and effect.receiver == "hand":
@@ -217,7 +219,12 @@ class Calls:
             elif effect.args == "consume":
                 stage.consume(value, line)
         for place in effect.changes:
-            stage.change(given.all if given.starred else _pick(place, given), line)
+            if given.starred and isinstance(place, int):
+                stage.change(given.all, line)
+            elif given.starred and place not in given.words:
+                stage.hand(given.words.get("", PLAIN), line)
+            else:
+                stage.change(_pick(place, given), line)
 
     def _store(self, holder: Value, given: Arguments, *, certain: bool) -> None:
         """An object keeps what a call gives it."""
@@ -258,18 +265,13 @@ class Calls:
             case "self":
                 return receiver if receiver is not None else given
 
-    def _evaluate(self, text: str, line: int) -> None:
-        """Text that is evaluated with the names around it."""
-        for name in words_in(text):
-            self.stage.now.expressions.add(name)
+
+_MARKED = re.compile(r"@([A-Za-z_]\w*)")
 
 
-def words_in(text: str) -> tuple[str, ...]:
+def words_in(text: str) -> Sequence[str]:
     """The names that some text may load, in whatever little language it is."""
-    import re
-
-    found = names_in(text)
-    return found or tuple(dict.fromkeys(re.findall(r"@?\b([A-Za-z_]\w*)\b", text)))
+    return names_in(text) or re.findall(r"\b([A-Za-z_]\w*)\b", text)
 
 
 def _pick(place: int | str, given: Arguments) -> Value:
@@ -296,7 +298,3 @@ def _parameters(function: Function, number: int, args: Sequence[Value], given: A
         else:
             memo[place] = Value(0, own.at)  # its default, which the function holds
     return memo
-
-
-def trace_of(function: Function) -> Trace:
-    return function.trace

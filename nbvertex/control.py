@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from nbvertex.definitions import Definitions, last_name
-from nbvertex.scopes import Place, meet
+from nbvertex.scopes import Loop, Place, meet
 from nbvertex.trace import Value, join, part
 
 SWALLOWERS = ("suppress", "raises", "ignore", "assertRaises")  # a `with` that may end its body early
@@ -52,20 +52,20 @@ class Control(Definitions):
     def _loop(self, once: Callable[[], None], orelse: Sequence[ast.stmt], *, endless: bool) -> None:
         """A loop's body: once, and again where names bind objects that its next round meets."""
         before = self.place
-        breaks: list[Place] = []
-        self.loops.append(breaks)
+        loop = Loop()
+        self.loops.append(loop)
         self.depth += 1
         self.place = before.copy()
         once()
-        after = meet([before, self.place])
+        after = meet([before, self.place, *loop.continues])
         if not self.settling and _more(before, after):
             self.settling = True
             self.place = after.copy()
             once()
-            after = meet([after, self.place])
+            after = meet([after, self.place, *loop.continues])
             self.settling = False
         self.loops.pop()
-        for way in breaks:  # a later round may have come here with more
+        for way in loop.breaks:  # a later round may have come here with more
             later = meet([way, after])
             way.env, way.gone = later.env, later.gone
         self.place = after.copy()
@@ -73,17 +73,20 @@ class Control(Definitions):
             self.place.alive = False
         self.block(orelse)
         self.depth -= 1
-        self.meet(before, [self.place, *breaks])
+        self.meet(before, [self.place, *loop.breaks])
 
     def _break(self, node: ast.Break) -> None:
         if self.loops:
-            self.loops[-1].append(self.place.copy())
+            self.loops[-1].breaks.append(self.place.copy())
         else:
             self.suspicious = True
         self.place.alive = False
 
     def _continue(self, node: ast.Continue) -> None:
-        self.suspicious = self.suspicious or not self.loops
+        if self.loops:
+            self.loops[-1].continues.append(self.place.copy())
+        else:
+            self.suspicious = True
         self.place.alive = False
 
     def _with(self, node: ast.With | ast.AsyncWith) -> None:

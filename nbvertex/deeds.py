@@ -70,7 +70,7 @@ def perform(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> list[Dee
                 number, cell, analysis, told, outcome, met, shell,
                 needed={name: line for name, line in told.reads.items() if name not in told.defined},
                 # a cell that may fail may stop anywhere
-                binds={name: line for name, line in told.binds.items() if cell.may_fail or name not in gone},
+                binds={n: line for n, line in told.binds.items() if cell.may_fail or n in told.facts.binds},
                 kills=frozenset() if cell.may_fail else analysis.trace.sure | gone,
             )
         )  # fmt: skip

@@ -70,6 +70,8 @@ class Expressions:
     # names, attributes, items
 
     def _constant(self, node: ast.Constant) -> Value:
+        if node.value == "__main__":  # the notebook's own module, asked for by name
+            self.emit("everything", node.lineno)
         return PLAIN
 
     def _name(self, node: ast.Name) -> Value:
@@ -133,6 +135,8 @@ class Expressions:
         return PLAIN if isinstance(node.op, ast.Not) else self.compute([value], holds=False)
 
     def _compare(self, node: ast.Compare) -> Value:
+        if any(isinstance(side, ast.Name) and side.id == "__name__" for side in (node.left, *node.comparators)):
+            return PLAIN
         operands = [self.value(node.left)]
         for operator, right in zip(node.ops, node.comparators, strict=True):
             operands.append(self.value(right))
@@ -351,5 +355,5 @@ def _constants(node: ast.Call) -> dict[int | str, Any]:
         if isinstance(arg, ast.Constant):
             out[place] = arg.value
         elif isinstance(arg, ast.JoinedStr):
-            out[place] = Partly("\0".join(piece.value for piece in arg.values if isinstance(piece, ast.Constant)))
+            out[place] = Partly("\0".join(str(piece.value) for piece in arg.values if isinstance(piece, ast.Constant)))
     return out

@@ -32,12 +32,12 @@ class Told:
 
 def tell(stage: Stage, outcome: Outcome, trace: Trace) -> Told:
     """What the cell that was played last did."""
-    inside = [function.trace for function in trace.functions.values()]
+    inside = [trace, *(function.trace for function in trace.functions.values())]
     reads = {name: line or _line(inside, name) for name, line in outcome.reads.items()}
     for name in outcome.expressions:
         reads.setdefault(name, 1)
     within: dict[str, int] = {}  # what functions of the cell bind by `global`
-    for body in inside:
+    for body in inside[1:]:
         within = {**body.binds, **within}
     binds = {**within, **outcome.doubtful, **outcome.binds, **trace.binds}
     changes = {**{name: line for name, line in within.items() if name in outcome.given}, **_named(stage, outcome, outcome.changed)}
@@ -45,7 +45,7 @@ def tell(stage: Stage, outcome: Outcome, trace: Trace) -> Told:
     files = [(what, mode) for kind, what, mode in outcome.state if kind == "files" and what]
     facts = Facts(
         reads=_sorted(reads),
-        binds=_sorted(name for name in binds if name not in trace.gone),
+        binds=_sorted({*within, *outcome.doubtful, *outcome.binds} - set(trace.binds) | trace.left),
         surely=_sorted(trace.sure - set(reads)),
         mutates=_sorted(changes),
         touches=_sorted(touches - set(changes)),
@@ -67,7 +67,7 @@ def builtins_read(trace: Trace, reads: Mapping[str, int]) -> frozenset[str]:
     """The names of Python's own and IPython's that a cell uses as such."""
     every = set(trace.reads)
     for function in trace.functions.values():
-        every |= set(function.trace.reads)
+        every |= set(function.trace.needs)
     return frozenset(name for name in every if name in names.BUILTINS and name not in reads)
 
 
@@ -77,7 +77,7 @@ def _sorted(items: Iterable[str]) -> tuple[str, ...]:
 
 def _line(inside: Iterable[Trace], name: str) -> int:
     """The line in a function of the cell that reads a name."""
-    return min((body.reads[name] for body in inside if name in body.reads), default=1)
+    return min((body.needs[name] for body in inside if name in body.needs), default=1)
 
 
 def _named(stage: Stage, outcome: Outcome, objects: Mapping[int, int]) -> dict[str, int]:

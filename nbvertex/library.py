@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -32,6 +33,7 @@ class Effect(NamedTuple):
         state: what it does to the state outside the names.
         everything: it may read or write any name.
         expressions: a literal among the arguments that is evaluated with the names around.
+        marked: of the names in it, only those behind an ``@``.
     """
 
     result: Result = "new"
@@ -43,12 +45,13 @@ class Effect(NamedTuple):
     state: tuple[State, ...] = ()
     everything: bool = False
     expressions: int | str | None = None
+    marked: bool = False
 
 
 class Given(NamedTuple):
     """What is known of a call's arguments: how many, which names, which literals."""
 
-    count: int
+    number: int
     names: frozenset[str]
     constants: Mapping[int | str, Any]
     root: str = ""  # the name that the call begins with
@@ -58,7 +61,7 @@ class Given(NamedTuple):
         return self.constants.get(position, self.constants.get(name))
 
     def has(self, position: int, name: str) -> bool:
-        return self.count > position or name in self.names
+        return self.number > position or name in self.names
 
 
 LOCAL = frozenset({"builtins.locals", "builtins.vars", "builtins.dir"})  # in a function: its own names
@@ -334,6 +337,8 @@ def function(path: str, given: Given) -> Effect:
     if name in _OPTIONS and root not in ("random", "sched", "signal", "requests"):
         return Effect("perhaps", state=updates("modules", root))
     found = family(path)
+    if found is None and root in sys.stdlib_module_names:
+        found = Family(result="perhaps")
     if found is None:
         return _unlisted(path, given)
     effect = Effect(
@@ -381,7 +386,7 @@ def _named(effect: Effect, path: str, name: str, given: Given) -> Effect:
     elif name in _VIEWS and effect.result == "new":
         effect = effect._replace(result="perhaps")
     elif root == "numpy" and name in ("default_rng", "RandomState"):
-        seeded = given.count or "seed" in given.names
+        seeded = given.number or "seed" in given.names
         effect = Effect("new", "numpy.random.Generator()", state=() if seeded else _draws("system"))
     elif root in ("statsmodels", "patsy") and isinstance(given.literal(0, "formula"), str):
         effect = effect._replace(expressions=0 if 0 in given.constants else "formula")
@@ -411,21 +416,21 @@ def _with_arguments(effect: Effect, path: str, given: Given) -> Effect:
     if path in ("datetime.datetime.now", "time.strftime") or effect is not CLOCK:
         return effect
     timed = path in ("time.ctime", "time.localtime", "time.gmtime", "time.asctime")
-    return PURE if timed and given.count else effect
+    return PURE if timed and given.number else effect
 
 
 def _builtin(name: str, given: Given) -> Effect:
     if name == "open":
         return Effect("new", "open()", state=(_file(given, 0, _opened(given)),))
-    if name in ("locals", "vars", "dir") and not given.count:
+    if name in ("locals", "vars", "dir") and not given.number:
         return EVERYTHING
     if name == "vars":
         return Effect("part")
     if name == "dir":
         return PURE
-    if name == "iter" and given.count > 1:
+    if name == "iter" and given.number > 1:
         return Effect("holds", "iterator()")
-    if name == "type" and given.count == 1:
+    if name == "type" and given.number == 1:
         return Effect("part")
     return _with_arguments(_BUILTINS.get(name, NEW), "builtins", given)
 

@@ -118,7 +118,7 @@ def _container(kind: str, name: str) -> Effect:
 
 def _frame(name: str, given: Given) -> Effect:
     if name in ("query", "eval"):
-        return _evaluates(Effect("new", "pandas.DataFrame()"), given, 0, "expr")
+        return _evaluates(Effect("new", "pandas.DataFrame()", marked=True), given, 0, "expr")
     if name in ("insert", "pop", "update", "set_flags"):
         return Effect("part" if name == "pop" else "plain", receiver="change", stores=name != "pop")
     if name == "sample" and "random_state" not in given.names:
@@ -166,8 +166,8 @@ def _instance(kind: str, name: str, given: Given, *, quiet: bool, state: tuple, 
         return _named(Effect("new", "numpy.ndarray()" if name in ("predict", "transform", "predict_proba") else ""), kind, name, given)
     state = () if root in ("torch", "tensorflow", "keras", "tf_keras") and name not in FITS else state
     known = _anything(kind, name, given, dropped=dropped)
-    args = "keep" if quiet or known.args == "keep" else "hand"
-    return known._replace(state=(*known.state, *state), args=args, type=f"{kind[:-2]}.{name}()")
+    known = known._replace(state=(*known.state, *state), type=f"{kind[:-2]}.{name}()")
+    return known._replace(args="keep") if quiet else known
 
 
 _GETS = _names("client bq db conn connection session engine index store cursor api collection service table")
@@ -177,8 +177,8 @@ def _anything(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
     """A method of an object whose type is not known, told by its name."""
     if name == "get" and isinstance(given.constants.get(0), str):
         return Effect("part")
-    if name in ("query", "eval") and given.count == 1 and not kind:
-        return UNKNOWN if _GETS & set(given.root.lower().split("_")) else _evaluates(UNKNOWN, given, 0, "expr")
+    if name in ("query", "eval") and given.number == 1 and not kind:
+        return UNKNOWN if _GETS & set(given.root.lower().split("_")) else _evaluates(UNKNOWN._replace(marked=True), given, 0, "expr")
     if name in TAKES:
         return Effect("part", receiver="change")
     if name in STORES:

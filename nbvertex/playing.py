@@ -23,6 +23,8 @@ def play(stage: Stage, trace: Trace) -> Outcome:
     for name in trace.gone:
         stage.env.pop(name, None)
     now.sure = set(trace.sure)
+    for name in trace.needs:
+        stage.need(name, 0)
     defined = 0
     for number in (*trace.functions, *trace.classes):
         if number in frame.memo:

@@ -49,6 +49,14 @@ def meet(places: Iterable[Place]) -> Place:
 
 
 @dataclass(slots=True)
+class Loop:
+    """Where the ways out of a loop's body are known to be."""
+
+    breaks: list[Place] = field(default_factory=list)
+    continues: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Layer:
     """Names of a class body or a comprehension, which lie over those of the block around it."""
 

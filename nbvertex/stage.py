@@ -115,12 +115,12 @@ class Stage:
         return seen
 
     def inside(self, mask: int) -> int:
-        """Everything that some objects are known to hold, and they themselves."""
+        """They, and everything that they are known to hold; not the class of an instance, nor what is in it."""
         seen = 0
         while mask:
             number = (mask & -mask).bit_length() - 1
             seen |= 1 << number
-            mask = (mask | self.holds[number]) & ~seen
+            mask = (mask | self.holds[number] & ~self.code) & ~seen
         return seen
 
     def kind(self, value: Value) -> str:
@@ -240,7 +240,7 @@ class Stage:
             if function is None or number in self.woken:
                 continue
             self.woken.add(number)
-            for name in function.trace.reads:
+            for name in function.trace.needs:
                 self.need(name, line)
                 if name in self.env:
                     self.wake(self.env[name].all, line)

@@ -146,9 +146,10 @@ class Trace:
         types: objects whose type is known.
         reads: global names that are loaded before they are surely bound, with the first line.
         optional: names whose absence does no harm (guarded, or in the text of a command).
-        late: names that are needed only if somebody asks (annotations that are not evaluated).
+        needs: those, and the names that functions in it read when they are called, with the first line.
         returns: what a function may return or yield.
         binds: global names that it may bind, with the first line.
+        left: global names that may be bound by it when it has ended.
         deletes: global names that it may delete, with the first line.
         sure: global names that are bound for certain at the end.
         gone: global names that are unbound for certain at the end.
@@ -167,9 +168,10 @@ class Trace:
     types: dict[int, str] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
     optional: set[str] = field(default_factory=set)
-    late: dict[str, int] = field(default_factory=dict)
+    needs: dict[str, int] = field(default_factory=dict)
     returns: Value = PLAIN
     binds: dict[str, int] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
     deletes: dict[str, int] = field(default_factory=dict)
     sure: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
