@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nbvertex.pipeline import Pipeline
 
 REFUSE = "_nbvertex_refuse"  # the line magic that a cell with a wrong mark becomes a call of
+IN_A_STEP = "nbvertex_runtime"  # the module that a step's process has loaded, and no other
 CELL_MAGIC = re.compile(r"\s*%%(step|parameters)(?![\w.:-])")
 STEP_LINE = re.compile(r"\s*%%step\s+(.*)")
 LINE_MAGIC = re.compile(r"\s*%nbvertex\s+(.*)")
@@ -142,7 +143,9 @@ class Door:
 
         session = Session(notebook=self.notebook, draw=self.draw, progress=sys.stdout)
         try:
-            code = verbs.call(_words(line), session, "%nbvertex")
+            words = _words(line)
+            _not_within_a_run(words)
+            code = verbs.call(words, session, "%nbvertex")
         except Exception as error:
             if session.debug:
                 raise
@@ -234,6 +237,16 @@ def _plain(method: Any) -> Any:
 
     magic.__doc__ = method.__doc__
     return no_var_expand(magic)
+
+
+def _not_within_a_run(words: Sequence[str]) -> None:
+    """A cell that runs its own notebook must not do so when that run comes to it."""
+    from nbvertex.errors import UsageError
+
+    if IN_A_STEP in sys.modules and (words[0] == "run" or list(words[:2]) == ["runs", "resume"]):
+        raise UsageError(
+            f"this is a run already, so %nbvertex {words[0]} is refused", hint="tag the cell `skip`"
+        )
 
 
 def _words(line: str) -> list[str]:

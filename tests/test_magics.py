@@ -269,6 +269,15 @@ def test_problems_are_listed(shell: InteractiveShell, make_notebook: Make) -> No
     assert str(result.error_in_exec) == "2 problems found"
 
 
+def test_a_notebook_that_runs_itself(shell: InteractiveShell, make_notebook: Make) -> None:
+    """The run stops at the cell that would begin it again, with what to do."""
+    make_notebook([cell("%load_ext nbvertex"), cell("%%step a\nprint('a')"), cell("%nbvertex check nb.ipynb", "step:b"),
+                   cell("%nbvertex run nb.ipynb", "step:c")])  # fmt: skip
+    _, out, err = run(shell, "%nbvertex run nb.ipynb out.ipynb")
+    assert "b: done" in out
+    assert "this is a run already, so %nbvertex run is refused (tag the cell `skip`)" in err
+
+
 # --- completion ---------------------------------------------------------------------------------------
 
 
