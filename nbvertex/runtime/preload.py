@@ -95,7 +95,9 @@ def is_installed(name: str) -> bool:
         spec = importlib.machinery.PathFinder.find_spec(top, [entry or os.getcwd()])
         if spec is not None:
             portions.append(os.path.realpath(entry or os.getcwd()) + os.sep)
-            if spec.origin is not None:  # else a part of a namespace package: a later entry may have the package
+            if (
+                spec.origin is not None
+            ):  # else a part of a namespace package: a later entry may have the package
                 return portions[-1].startswith(installed)
     return bool(portions) and all(portion.startswith(installed) for portion in portions)
 
@@ -193,7 +195,10 @@ def _lasting() -> Iterable[tuple[str, Any]]:
     yield "signal handlers", [signal.getsignal(number) for number in sorted(signal.valid_signals())]
     yield "the garbage collector", (gc.isenabled(), gc.get_threshold())
     yield "the recursion limit", sys.getrecursionlimit()
-    yield "sys hooks", (sys.excepthook, sys.displayhook, sys.stdout, sys.stderr, sys.gettrace(), sys.getprofile())
+    yield (
+        "sys hooks",
+        (sys.excepthook, sys.displayhook, sys.stdout, sys.stderr, sys.gettrace(), sys.getprofile()),
+    )
     yield "logging", (list(logging.root.handlers), logging.root.level, logging.root.manager.disable)
     if (numpy := _seen.get("numpy.random")) is not None:
         state = numpy.get_state(legacy=False)["state"]
@@ -223,5 +228,3 @@ def _pattern(given: Any) -> str:
     if given is None:
         return ""
     return given if isinstance(given, str) else str(given.pattern)
-
-

@@ -46,5 +46,8 @@ def flush_files() -> None:
         if isinstance(thing, io.IOBase) and not thing.closed:
             try:
                 thing.flush()
-            except (OSError, ValueError):  # its reader or its disk is gone: it would be lost at the end as well
+            except (
+                OSError,
+                ValueError,
+            ):  # its reader or its disk is gone: it would be lost at the end as well
                 continue

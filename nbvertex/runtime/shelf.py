@@ -113,7 +113,9 @@ def is_standard(name: str) -> bool:
     return name.partition(".")[0] in sys.stdlib_module_names
 
 
-def _bindings(modules: dict[str, types.ModuleType]) -> Iterable[tuple[types.ModuleType, str, types.ModuleType]]:
+def _bindings(
+    modules: dict[str, types.ModuleType],
+) -> Iterable[tuple[types.ModuleType, str, types.ModuleType]]:
     for name, module in modules.items():
         parent, _, last = name.rpartition(".")
         if parent and parent not in modules:

@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import signal
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Instance, Type, default
 from traitlets.config import Config
 
+from . import terminal
 from .names import cell_name
 
 Send = Callable[[dict[str, Any]], None]
@@ -150,6 +152,16 @@ class ZMQInteractiveShell(InteractiveShell):
         if gui not in (None, "inline", "asyncio"):
             raise UsageError(f"the event loop of {gui} cannot run in a step")
 
+    def system_piped(self, cmd: str) -> None:
+        if cmd.rstrip().endswith("&"):
+            raise OSError("Background processes not supported.")
+        code = terminal.run(self.var_expand(cmd, depth=1))
+        self.user_ns["_exit_code"] = code
+        if getattr(self, "system_raise_on_error", False) and code != 0:
+            raise subprocess.CalledProcessError(code, cmd)
+
+    system = system_piped
+
     def ask_exit(self) -> None:
         self.exit_now = True
 
@@ -167,7 +179,9 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         if self.send is not None:
-            self.send({"kind": "error", "ename": etype.__name__, "evalue": text_of(evalue), "traceback": list(stb)})
+            self.send(
+                {"kind": "error", "ename": etype.__name__, "evalue": text_of(evalue), "traceback": list(stb)}
+            )
 
 
 def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:

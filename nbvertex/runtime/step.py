@@ -134,7 +134,9 @@ def _line(error: BaseException, filename: str) -> int | None:
     """The last line of the cell that the error passed through."""
     if isinstance(error, SyntaxError) and error.filename == filename:
         return error.lineno
-    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename]
+    lines = [
+        line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename
+    ]
     return lines[-1] if lines else None
 
 

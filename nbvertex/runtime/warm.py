@@ -202,7 +202,9 @@ class Warm:
     def _fork(self, ours: socket.socket, theirs: socket.socket) -> int:
         parent = os.getpid()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # native threads: those that matter are refused
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # native threads: those that matter are refused
             pid = os.fork()
         if pid == 0:
             for sock in (self.control, self.wake, self.bell, ours):
