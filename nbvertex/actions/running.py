@@ -281,7 +281,10 @@ class Copy:
             self._write(self._out, notebook)
         except StoreError as error:
             return Ran(result, None, notebook, trouble=error)
-        self._remember(result.run, self._out)
+        try:
+            self._remember(result.run, self._out)
+        except StoreError as error:
+            return Ran(result, self._out, notebook, trouble=error)
         return Ran(result, self._out, notebook)
 
     def _compose(self, result: RunResult) -> dict[str, Any]:
