@@ -36,12 +36,14 @@ class Settings:
         cwd: the working folder.
         env: environment variables beside this process's.
         output_limit: bytes of output kept per cell.
+        survey: the cells before which the values of all names are told, and 0: after each step's last.
     """
 
     notebook: str
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict)
     output_limit: int = 10_000_000
+    survey: tuple[int, ...] = ()
 
 
 class Deck:
@@ -117,6 +119,7 @@ class Deck:
                 scratch=str(self._ledger.scratch),
                 early=flight.early,
                 output_limit=self._settings.output_limit,
+                survey=self._settings.survey,
             )
         )
         if step.options.timeout is not None:

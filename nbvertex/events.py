@@ -116,7 +116,26 @@ class CellEnded:
     count: int | None = None
 
 
-RunEvent: TypeAlias = RunStarted | RunEnded | StepChanged | CellStarted | CellOutput | CellEnded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """What the names in a step's process hold, for whoever asked.
+
+    Args:
+        run, step: which.
+        position: before which cell; 0: after the step's last.
+        values: name -> type, digest (empty: it cannot be looked into), short text.
+        gone: names that the step was given and that are no longer bound.
+    """
+
+    event: ClassVar[str] = "survey"
+    run: str
+    step: str
+    position: int
+    values: Mapping[str, tuple[str, str, str]]
+    gone: tuple[str, ...]
+
+
+RunEvent: TypeAlias = RunStarted | RunEnded | StepChanged | CellStarted | CellOutput | CellEnded | Surveyed
 
 
 def as_json(event: RunEvent) -> dict[str, Any]:

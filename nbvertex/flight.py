@@ -11,7 +11,7 @@ import msgspec
 
 from nbvertex import worker
 from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound, Refused, StepFailed
-from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent
+from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, Surveyed
 from nbvertex.lineage import CellRow, Outcome
 from nbvertex.locks import Lock
 from nbvertex.outputs import Output
@@ -122,6 +122,8 @@ class Flight:
                 return CellEnded(run=run, step=step, position=position, at=at, state=state, count=count)
             case worker.Revised(position=position, outputs=outputs):
                 self._change(position, outputs=outputs)
+            case worker.Surveyed(position=position, values=values, gone=gone):
+                return Surveyed(run=run, step=step, position=position, values=values, gone=gone)
             case worker.Waiting():
                 self.waiting, self.since = True, time.monotonic()
         return None

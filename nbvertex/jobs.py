@@ -33,6 +33,7 @@ class Job:
         scratch: the folder for artifacts too big for a frame, on the file system of the store.
         early: stop at the first effect on the world outside until `Pool.proceed`.
         output_limit: bytes of output kept per cell; the cut is marked.
+        survey: the cells before which the values of all names are told, and 0: after the last.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Job:
     scratch: str = ""
     early: bool = False
     output_limit: int = 10_000_000
+    survey: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,16 @@ class Revised:
     job: str
     position: int
     outputs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What the names hold before the cell at ``position``, 0: after the last: name -> type, digest, short text."""
+
+    job: str
+    position: int
+    values: dict[str, tuple[str, str, str]]
+    gone: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +161,4 @@ class Ended:
     result: Result
 
 
-Event: TypeAlias = CellStarted | Output | CellEnded | Revised | Waiting | Ended
+Event: TypeAlias = CellStarted | Output | CellEnded | Revised | Surveyed | Waiting | Ended

@@ -19,6 +19,7 @@ from nbvertex.jobs import (
     Refused,
     Result,
     Revised,
+    Surveyed,
 )
 from nbvertex.merge import Item, Text
 from nbvertex.outputs import Outputs
@@ -121,6 +122,10 @@ class Listener:
         self._traceback = tuple(frame["traceback"])
         if self._add({"output_type": "error", **output}):
             yield self._output({"output_type": "error", **output})
+
+    def _survey(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        values = {name: (kind, digest, text) for name, (kind, digest, text) in frame["values"].items()}
+        yield Surveyed(self.job.id, frame["position"], values, tuple(frame["gone"]))
 
     def _clear(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         if self._position:

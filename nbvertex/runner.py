@@ -98,6 +98,8 @@ def run(
     output_limit: int = 10_000_000,
     bucket: str | None = None,
     size_limit: int | None = None,
+    survey: tuple[int, ...] = (),
+    environ: Mapping[str, str] = os.environ,
     on_event: Callable[[RunEvent], None] = lambda event: None,
     pool_factory: Callable[..., Processes] = worker.Pool,
     backoff: Callable[[int], float] = wait_before,
@@ -119,6 +121,8 @@ def run(
         output_limit: bytes of output kept per cell.
         bucket: a URL where large values are kept as well; anything that fsspec knows.
         size_limit: bytes that stored values may take when the run has ended; what was not used for longest goes.
+        survey: the cells before which the values of all names are told, and 0: after each step's last.
+        environ: the environment variables of the steps.
         on_event: hears what happens while it happens.
         pool_factory: makes the processes.
         backoff: seconds to wait after attempt n of a step with retries.
@@ -142,11 +146,11 @@ def run(
             ledger.reopen(row.id)
         ignored = (str(home.folder), str(Path(worker.__file__).parent))
         files = Files(Path(row.cwd), prepared.packages.interpreter.owns, ignored)
-        environ = {"PYTHONHASHSEED": "0", **os.environ}
+        environ = {"PYTHONHASHSEED": "0", **environ}
         keys = Keys(plan.steps, prepared.packages, prepared.version, files, environ) if cache else None
         deck = Deck(
             ledger,
-            Settings(asked.shown, row.cwd, output_limit=output_limit),
+            Settings(asked.shown, row.cwd, output_limit=output_limit, survey=survey),
             lambda: pool_factory(row.python, preload=_preload(prepared), env=environ, cwd=row.cwd),
             on_event,
         )

@@ -32,6 +32,7 @@ from nbvertex.jobs import (
     Refused,
     Result,
     Revised,
+    Surveyed,
     Waiting,
 )
 from nbvertex.line import PIECE, Line
@@ -39,7 +40,7 @@ from nbvertex.runtime import tree, wire
 
 __all__ = [
     "CellEnded", "CellJob", "CellStarted", "Died", "Done", "Ended", "Event", "Failed", "Job", "Output", "Pool",
-    "Refused", "Result", "Revised", "Waiting", "resolve_python",
+    "Refused", "Result", "Revised", "Surveyed", "Waiting", "resolve_python",
 ]  # fmt: skip
 
 RUNTIME = Path(__file__).parent / "runtime"

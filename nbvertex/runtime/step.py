@@ -92,6 +92,7 @@ class Step:
             self.outlet.frame({"kind": "failed", **failure, **self._facts()})
             return
         state, blobs = held.save(self.job["live"], self.job["scratch"])
+        self._survey(0, held)
         kind = "refused" if state.get("refused") else "done"
         self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
 
@@ -101,6 +102,7 @@ class Step:
     async def _cells(self, held: heap.Heap) -> dict[str, Any] | None:
         self._inject(0)
         for cell in self.job["cells"]:
+            self._survey(cell["position"], held)
             failure = await self._cell(cell)
             filename = names.cell_name(cell["source"])
             held.cell_ran(cell["position"], cell["count"], cell["source"], filename)
@@ -125,6 +127,16 @@ class Step:
             "evalue": shell.text_of(error),
             "line": _line(error, names.cell_name(cell["source"])),
         }
+
+    def _survey(self, position: int, held: heap.Heap) -> None:
+        """Tell what the names hold, where somebody wants to know."""
+        if position not in self.job["survey"]:
+            return
+        from . import survey
+
+        values = survey.survey(self.ip.user_ns, self.ip.user_ns_hidden)
+        gone = [name for name in held.names if not name.startswith("@") and name not in self.ip.user_ns]
+        self.outlet.frame({"kind": "survey", "position": position, "values": values, "gone": gone})
 
     def _inject(self, after: int) -> None:
         self.ip.user_ns.update({name: value for place, name, value in self.parameters if place == after})
