@@ -22,7 +22,11 @@ def owner_of(array: Any) -> Any | None:
     base = array.base
     while type(base) is numpy.ndarray and type(base.base) is numpy.ndarray:
         base = base.base
-    if type(base) is not numpy.ndarray or not is_plain(base) or not (base.flags.c_contiguous or base.flags.f_contiguous):
+    if (
+        type(base) is not numpy.ndarray
+        or not is_plain(base)
+        or not (base.flags.c_contiguous or base.flags.f_contiguous)
+    ):
         return None
     start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     return base if array.size and 0 <= start <= base.nbytes else None
@@ -34,7 +38,9 @@ def reduce_view(array: Any, base: Any) -> Reduced:
     return view_of, (base, start, array.shape, array.strides, array.dtype, array.flags.writeable)
 
 
-def view_of(base: Any, start: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any, writeable: bool) -> Any:
+def view_of(
+    base: Any, start: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any, writeable: bool
+) -> Any:
     """The view again, on the array that has arrived."""
     numpy = sys.modules["numpy"]
     flat = base.reshape(-1, order="A") if not base.flags.c_contiguous else base.reshape(-1)

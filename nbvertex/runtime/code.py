@@ -1,7 +1,6 @@
 """Code objects as the cell they were compiled from and the place in it, so that sources and tracebacks hold."""
 
 from __future__ import annotations
-
 import __future__
 
 import linecache
@@ -42,7 +41,7 @@ def restore(kind: str, data: Any) -> types.CodeType:
     if kind == "parts":
         return types.CodeType(*data)
     filename, source, flags, statement, path = data
-    code = _statements(filename, source, flags)[statement]
+    code: types.CodeType = _statements(filename, source, flags)[statement]
     for name, ordinal in path:
         code = [c for c in _children(code) if c.co_name == name][ordinal]
     return code
@@ -100,7 +99,9 @@ def _statements(filename: str, source: str, flags: int) -> list[types.CodeType]:
     if key not in _trees:
         remember(filename, source)
         try:
-            parsed = compile(source, filename, "exec", flags | _TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST, dont_inherit=True)
+            parsed = compile(
+                source, filename, "exec", flags | _TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST, dont_inherit=True
+            )
             _trees[key] = [
                 compile(ast.Module([node], []), filename, "exec", flags | _TOP_LEVEL_AWAIT, dont_inherit=True)
                 for node in parsed.body
@@ -116,7 +117,9 @@ def _find(code: types.CodeType, filename: str, source: str, flags: int) -> tuple
         places: Places = {}
         for number, statement in enumerate(_statements(filename, source, flags)):
             for path, candidate in _codes(statement, ()):
-                places.setdefault((candidate.co_name, candidate.co_firstlineno), []).append((number, path, candidate))
+                places.setdefault((candidate.co_name, candidate.co_firstlineno), []).append(
+                    (number, path, candidate)
+                )
         _places[key] = places
     for number, path, candidate in _places[key].get((code.co_name, code.co_firstlineno), ()):
         if candidate == code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import mmap
@@ -40,10 +41,17 @@ class Opened:
     mapping: mmap.mmap | None
 
 
-def pieces(kind: str, entries: Sequence[str], stream: bytes, buffers: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
+def pieces(
+    kind: str, entries: Sequence[str], stream: bytes, buffers: Sequence[memoryview]
+) -> Iterator[bytes | memoryview]:
     """The artifact's bytes, piece by piece; big arrays are not copied."""
     head = json.dumps(
-        {"kind": kind, "entries": list(entries), "stream": len(stream), "buffers": [b.nbytes for b in buffers]},
+        {
+            "kind": kind,
+            "entries": list(entries),
+            "stream": len(stream),
+            "buffers": [b.nbytes for b in buffers],
+        },
         separators=(",", ":"),
     ).encode()
     start = MAGIC + struct.pack("<I", len(head)) + head
@@ -113,10 +121,16 @@ def _parse(data: memoryview, mapping: mmap.mmap | None) -> Opened:
     return Opened(head["kind"], tuple(head["entries"]), stream, tuple(buffers), mapping)
 
 
+def place(buffer: Any) -> tuple[int, int]:
+    """Where a `pickle.PickleBuffer` lies in memory, and its size."""
+    raw = buffer.raw()
+    if raw.readonly:
+        return 0, raw.nbytes
+    return ctypes.addressof(ctypes.c_char.from_buffer(raw)), raw.nbytes
+
+
 def is_untouched(mapping: mmap.mmap) -> bool:
     """Has no page of a copy-on-write map been written to? False where the system cannot tell."""
-    import ctypes
-
     start = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
     wanted = f"{start:x}-"
     try:

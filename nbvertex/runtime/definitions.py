@@ -159,7 +159,11 @@ def is_written_in_python(cls: type) -> bool:
     """Did a class statement make it? Types of extension modules cannot be rebuilt from their dictionary."""
     if not cls.__flags__ & (1 << 9):  # not a heap type
         return False
-    return cls.__module__ == "__main__" or "<locals>" in cls.__qualname__ or next(iter(vars(cls)), "") == "__module__"
+    return (
+        cls.__module__ == "__main__"
+        or "<locals>" in cls.__qualname__
+        or next(iter(vars(cls)), "") == "__module__"
+    )
 
 
 def reduce_class(cls: type) -> Reduced:
@@ -171,7 +175,8 @@ def reduce_class(cls: type) -> Reduced:
     if isinstance(cls, abc.ABCMeta):
         state["registry"] = [ref() for ref in abc._get_dump(cls)[0] if ref() is not None]  # type: ignore[attr-defined]
         state["abstract"] = getattr(cls, "__abstractmethods__", frozenset())
-    args = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, slots)
+    names = tuple(state["dict"])
+    args = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, slots, names)
     return make_class, args, state, None, None, set_class
 
 
@@ -186,10 +191,17 @@ def _slot_names(cls: type, slots: Any) -> Iterator[str]:
 
 
 def make_class(
-    meta: type, name: str, bases: tuple[type, ...], module: str, qualname: str, slots: Any
+    meta: type,
+    name: str,
+    bases: tuple[type, ...],
+    module: str,
+    qualname: str,
+    slots: Any,
+    names: tuple[str, ...],
 ) -> type:
     """An empty class: no ``__init_subclass__``, no metaclass code and no descriptor hook is run again."""
-    contents: dict[str, Any] = {"__module__": module, "__qualname__": qualname}
+    contents: dict[str, Any] = dict.fromkeys(names)  # their order can be seen, in `vars(cls)`
+    contents |= {"__module__": module, "__qualname__": qualname}
     if slots is not None:
         contents["__slots__"] = slots
     with _quiet_bases(bases):
@@ -212,7 +224,7 @@ def _quiet_bases(bases: tuple[type, ...]) -> Iterator[None]:
             type.__setattr__(cls, "__init_subclass__", hook)
 
 
-def _nothing(cls: type, **kwargs: Any) -> None:
+def _nothing(cls: type, /, **kwargs: Any) -> None:
     return None
 
 
@@ -230,7 +242,7 @@ def set_class(cls: type, state: dict[str, Any]) -> None:
 
 def reduce_member(member: enum.Enum) -> Reduced:
     """A member of a notebook's enum (a combination of flags is one too), as an object of its class."""
-    cls = type(member)
+    cls: Any = type(member)
     data = cls._member_type_
     value = data(member) if data is not object else None
     return make_member, (cls, data, value), dict(vars(member)), None, None, set_member
@@ -264,7 +276,9 @@ def reduce_typevar(var: Any) -> Reduced:
     return make_typevar, (type(var), var.__name__, constraints, options, var.__module__)
 
 
-def make_typevar(kind: Callable[..., Any], name: str, constraints: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
+def make_typevar(
+    kind: Callable[..., Any], name: str, constraints: tuple[Any, ...], options: dict[str, Any], module: str
+) -> Any:
     """The type variable again."""
     made = kind(name, *constraints, **options)
     made.__module__ = module
@@ -273,7 +287,8 @@ def make_typevar(kind: Callable[..., Any], name: str, constraints: tuple[Any, ..
 
 def make_new_type(name: str, supertype: Any, module: str) -> Any:
     """The ``typing.NewType`` again."""
-    made = typing.NewType(name, supertype)
+    make: Callable[..., Any] = typing.NewType
+    made = make(name, supertype)
     made.__module__ = module
     return made
 

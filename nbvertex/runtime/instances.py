@@ -6,7 +6,14 @@ from typing import Any
 
 from . import definitions
 
-_HOOKS = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__getnewargs_ex__", "__getnewargs__")
+_HOOKS = (
+    "__reduce_ex__",
+    "__reduce__",
+    "__getstate__",
+    "__setstate__",
+    "__getnewargs_ex__",
+    "__getnewargs__",
+)
 _VALUES: tuple[type, ...] = (int, float, complex, str, bytes, tuple, frozenset)
 _CONTAINERS: tuple[type, ...] = (list, dict, set, bytearray)
 _MISSING = object()
@@ -61,7 +68,11 @@ def _slots(obj: Any) -> dict[str, Any]:
     for cls in type(obj).__mro__:
         slots = vars(cls).get("__slots__", ())
         for slot in [slots] if isinstance(slots, str) else slots:
-            name = f"_{cls.__name__.lstrip('_')}{slot}" if slot.startswith("__") and not slot.endswith("__") else slot
+            name = (
+                f"_{cls.__name__.lstrip('_')}{slot}"
+                if slot.startswith("__") and not slot.endswith("__")
+                else slot
+            )
             if name in ("__dict__", "__weakref__"):
                 continue
             value = _slot_value(cls, name, obj)
@@ -84,9 +95,8 @@ def make(cls: type, base: type | None, value: Any) -> Any:
     """An instance without its contents yet; ``__init__`` and a ``__new__`` of the notebook are not run again."""
     if base is None:
         return object.__new__(cls)
-    if base in _VALUES:
-        return base.__new__(cls, value)  # type: ignore[call-overload]
-    return base.__new__(cls)
+    new: Any = base.__new__
+    return new(cls, value) if base in _VALUES else new(cls)
 
 
 def fill(obj: Any, state: tuple[Any, ...]) -> None:

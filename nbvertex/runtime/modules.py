@@ -16,7 +16,19 @@ from typing import Any
 
 from . import carried, definitions, pickler
 
-_DUNDERS = frozenset({"__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"})
+_DUNDERS = frozenset(
+    {
+        "__builtins__",
+        "__cached__",
+        "__doc__",
+        "__file__",
+        "__loader__",
+        "__name__",
+        "__package__",
+        "__path__",
+        "__spec__",
+    }
+)
 
 
 @contextlib.contextmanager
@@ -111,7 +123,11 @@ class Modules:
 
 
 def _equal(a: pickler.Dump, b: pickler.Dump | None) -> bool:
-    return b is not None and a.stream == b.stream and [bytes(x.raw()) for x in a.buffers] == [bytes(x.raw()) for x in b.buffers]
+    return (
+        b is not None
+        and a.stream == b.stream
+        and [bytes(x.raw()) for x in a.buffers] == [bytes(x.raw()) for x in b.buffers]
+    )
 
 
 def _dump(value: Any) -> pickler.Dump | None:
@@ -156,7 +172,9 @@ def _own_data() -> Iterator[tuple[str, Any]]:
     """``module.name`` and value of every piece of data in the user's own modules and their classes."""
     for name, module in _own_modules():
         for attribute, value in list(vars(module).items()):
-            if attribute in _DUNDERS or isinstance(value, types.ModuleType | types.FunctionType | types.BuiltinFunctionType):
+            if attribute in _DUNDERS or isinstance(
+                value, types.ModuleType | types.FunctionType | types.BuiltinFunctionType
+            ):
                 continue
             if isinstance(value, type):
                 if value.__module__ == name:
@@ -180,10 +198,11 @@ def _bring_back(name: str, path: str, source: str) -> None:
             same = file.read() == source
     except (OSError, UnicodeDecodeError):
         same = False
-    with contextlib.suppress(Exception):  # what the import does on its own account shows when a cell uses it
-        if same:
+    if same:
+        with contextlib.suppress(Exception):  # another working folder, say: then from the source
             __import__(name)
-        if name not in sys.modules:
+    if name not in sys.modules:
+        with contextlib.suppress(Exception):  # what it does on its own account shows when a cell uses it
             _from_source(name, path, source)
 
 
@@ -195,7 +214,7 @@ def _from_source(name: str, path: str, source: str) -> None:
         module.__path__ = [os.path.dirname(path)]
     module.__package__ = name if hasattr(module, "__path__") else name.rpartition(".")[0]
     sys.modules[name] = module
-    exec(compile(source, path, "exec"), vars(module))  # noqa: S102 - the user's own module, as an import would run it
+    exec(compile(source, path, "exec"), vars(module))
     parent, _, last = name.rpartition(".")
     if parent in sys.modules:
         setattr(sys.modules[parent], last, module)
@@ -237,7 +256,12 @@ def _stores(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.value, node.attr
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr" and len(node.args) == 3:
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "setattr"
+            and len(node.args) == 3
+        ):
             name = node.args[1]
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
                 yield node.args[0], name.value
@@ -253,7 +277,11 @@ def _resolve(node: ast.expr, namespace: dict[str, Any]) -> Any:
 
 
 def _owner_key(obj: Any, attribute: str) -> str | None:
-    if isinstance(obj, types.ModuleType) and obj is not sys.modules.get("__main__") and sys.modules.get(obj.__name__) is obj:
+    if (
+        isinstance(obj, types.ModuleType)
+        and obj is not sys.modules.get("__main__")
+        and sys.modules.get(obj.__name__) is obj
+    ):
         if attribute.startswith("__") or (obj.__name__, attribute) in _ELSEWHERE:
             return None
         return f"{obj.__name__}:{attribute}"

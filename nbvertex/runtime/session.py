@@ -111,7 +111,11 @@ def _own_magics(shell: Any) -> dict[str, dict[str, Any]]:
     """Magics that cells have defined (those of extensions come back with the extension)."""
     found: dict[str, dict[str, Any]] = {}
     for kind, magics in shell.magics_manager.magics.items():
-        mine = {n: f for n, f in magics.items() if getattr(getattr(f, "__func__", f), "__module__", None) == "__main__"}
+        mine = {
+            n: f
+            for n, f in magics.items()
+            if getattr(getattr(f, "__func__", f), "__module__", None) == "__main__"
+        }
         if mine:
             found[kind] = mine
     return found
@@ -120,7 +124,9 @@ def _own_magics(shell: Any) -> dict[str, dict[str, Any]]:
 def _hooks(shell: Any) -> dict[str, Any]:
     """Callbacks, transformers and printers that cells have registered."""
     found: dict[str, Any] = {}
-    events = {name: [f for f in callbacks if _is_cells(f)] for name, callbacks in shell.events.callbacks.items()}
+    events = {
+        name: [f for f in callbacks if _is_cells(f)] for name, callbacks in shell.events.callbacks.items()
+    }
     for name, callbacks in events.items():
         if callbacks:
             found[f"event {name}"] = callbacks
@@ -139,7 +145,10 @@ def _hooks(shell: Any) -> dict[str, Any]:
 
 
 def _is_cells(hook: Any) -> bool:
-    return getattr(hook, "__module__", None) == "__main__" or getattr(type(hook), "__module__", None) == "__main__"
+    return (
+        getattr(hook, "__module__", None) == "__main__"
+        or getattr(type(hook), "__module__", None) == "__main__"
+    )
 
 
 def _put_hook(shell: Any, attribute: str, value: Any) -> None:
@@ -220,7 +229,9 @@ def _is_harmless(thread: threading.Thread) -> bool:
     kind = f"{type(thread).__module__}.{type(thread).__qualname__}"
     if kind.startswith(("tqdm.", "IPython.", "ipykernel.", "zmq.")):
         return True
-    return thread.daemon and thread.name.startswith(("ThreadPoolExecutor", "asyncio_", "pymongo", "grpc", "loky", "ExecutorManager", "QueueFeeder"))
+    return thread.daemon and thread.name.startswith(
+        ("ThreadPoolExecutor", "asyncio_", "pymongo", "grpc", "loky", "ExecutorManager", "QueueFeeder")
+    )
 
 
 def _children() -> list[int]:

@@ -15,7 +15,7 @@ def find(obj: Any) -> tuple[str, str] | None:
     ``random._inst``, ``numpy.random.mtrand._rand``, ``os.environ`` are found this way.
     """
     module = type(obj).__module__
-    if module == "__main__" or module == "builtins":
+    if module in {"__main__", "builtins"}:
         return None
     name = _names(module).get(id(obj))
     if name is None or vars(sys.modules[module]).get(name) is not obj:

@@ -1,0 +1,39 @@
+"""IPython's memory of inputs and outputs: kept where a later cell may read it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+NAMES = ("In", "Out", "_", "__", "___", "_ih", "_oh", "_dh", "_i", "_ii", "_iii", "__annotations__")
+
+_NUMBERED = re.compile(r"_i?\d+$")  # _3, _i3
+
+
+def is_one(name: str) -> bool:
+    """Is it a name under which IPython remembers?"""
+    return name in NAMES or _NUMBERED.match(name) is not None
+
+
+def take(shell: Any) -> dict[str, Any]:
+    """IPython's memory of inputs and outputs, where a later cell may read it."""
+    namespace = shell.user_ns
+    kept = {name: value for name, value in namespace.items() if is_one(name)}
+    hook = shell.displayhook
+    return {"names": kept, "hook": [getattr(hook, name, "") for name in ("_", "__", "___")]}
+
+
+def give_back(shell: Any, history: dict[str, Any]) -> None:
+    """Let the shell remember what `take` took."""
+    namespace = shell.user_ns
+    for name, value in history["names"].items():
+        current = namespace.get(name)
+        if name in ("In", "_ih", "_dh") and isinstance(current, list):
+            current[:] = value
+        elif name in ("Out", "_oh") and isinstance(current, dict):
+            current.clear()
+            current.update(value)
+        else:
+            namespace[name] = value
+    for name, value in zip(("_", "__", "___"), history["hook"], strict=True):
+        setattr(shell.displayhook, name, value)

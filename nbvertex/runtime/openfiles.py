@@ -1,0 +1,111 @@
+"""Open files: each is opened again at the same place; a closed one stays closed."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from typing import Any
+
+from . import carried
+
+Reduced = tuple[Any, ...]
+
+
+def reduce_text_file(file: io.TextIOWrapper) -> Reduced:
+    """An open text file: opened again at the same place."""
+    if file is sys.stdout or file is sys.stderr or file is sys.stdin:
+        return standard_stream, (_standard_name(file),)
+    if file.closed:
+        return closed_file, (getattr(file, "name", ""), getattr(file, "mode", "r"), file.encoding)
+    raw: Any = getattr(file.buffer, "raw", file.buffer)
+    _check_disk_file(raw)
+    file.flush()
+    how = {"encoding": file.encoding, "errors": file.errors}
+    try:
+        position = file.tell()
+    except OSError:  # "telling position disabled by next() call"
+        hint = "read it to the end, or keep its lines in a list"
+        raise carried.CannotTravel("a text file in the middle of a for loop", hint) from None
+    return reopen, (os.path.abspath(raw.name), raw.name, _again(raw.mode), file.mode, position, how)
+
+
+def _standard_name(file: Any) -> str:
+    return next(name for name in ("stdout", "stderr", "stdin") if getattr(sys, name) is file)
+
+
+def reduce_binary_file(
+    file: io.BufferedReader | io.BufferedWriter | io.BufferedRandom | io.FileIO,
+) -> Reduced:
+    """An open binary file: opened again at the same place."""
+    if file.closed:
+        return closed_file, (getattr(file, "name", ""), getattr(file, "mode", "rb"), None)
+    raw = getattr(file, "raw", file)
+    _check_disk_file(raw)
+    if file.writable():
+        file.flush()
+    how = {"buffering": 0} if isinstance(file, io.FileIO) else {}
+    return reopen, (os.path.abspath(raw.name), raw.name, _again(raw.mode), raw.mode, file.tell(), how)
+
+
+def _check_disk_file(raw: Any) -> None:
+    name = getattr(raw, "name", None)
+    if (
+        not isinstance(name, str)
+        or not stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+        or not os.path.exists(name)
+    ):
+        raise carried.CannotTravel(
+            "an open pipe, device or deleted file", "read what you need from it and close it"
+        )
+    if not os.path.samestat(os.fstat(raw.fileno()), os.stat(name)):
+        raise carried.CannotTravel(
+            "an open file that has been replaced on disk",
+            "close it and open it again in the step that needs it",
+        )
+
+
+def _again(mode: str) -> str:
+    """The mode that opens a file again without cutting it."""
+    if mode.startswith("r"):
+        return mode if "b" in mode else mode + "b"
+    if mode.startswith("a"):
+        return mode
+    return "rb+"
+
+
+def reopen(path: str, name: str, mode: str, shown: str, position: int, how: dict[str, Any]) -> Any:
+    """The file again, at its position; text where ``how`` has an encoding."""
+    target = path if os.path.exists(path) else name
+    binary = mode.replace("b", "") + "b"
+    if "buffering" in how:
+        file: Any = open(target, binary, buffering=0)  # noqa: SIM115 - it is the user's to close
+    elif "encoding" in how:
+        text = binary.replace("b", "")
+        file = open(target, text, **how)  # noqa: SIM115
+        file.mode = shown
+    else:
+        file = open(target, binary)  # noqa: SIM115
+    raw = getattr(getattr(file, "buffer", file), "raw", file)
+    raw.name = name
+    file.seek(position)
+    return file
+
+
+def closed_file(name: str, mode: str, encoding: str | None) -> Any:
+    """A closed file stays a closed file of that name."""
+    raw = io.FileIO(os.devnull, "r")
+    raw.name = name
+    buffered = io.BufferedReader(raw)
+    file: Any = buffered
+    if encoding is not None:
+        file = io.TextIOWrapper(buffered, encoding=encoding)
+        file.mode = mode
+    file.close()
+    return file
+
+
+def standard_stream(name: str) -> Any:
+    """The standard stream of this process."""
+    return getattr(sys, name)
