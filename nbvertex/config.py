@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def load(notebook: str | Path) -> Settings:
     Raises:
         ConfigError: the file is no TOML, has an unknown key or a value that does not fit.
     """
-    beside = Path(notebook).absolute().parent
+    beside = Path(os.path.abspath(notebook)).parent  # without the `..` in it
     for folder in (beside, *beside.parents):
         own, shared = folder / FILE, folder / "pyproject.toml"
         table = _table(own) if own.is_file() else None

@@ -67,7 +67,7 @@ def find(notebook: Path, environ: Mapping[str, str] = os.environ) -> Home:
     """
     if named := environ.get("NBVERTEX_HOME"):
         return Home(Path(named).expanduser().absolute())
-    beside = notebook.absolute().parent
+    beside = Path(os.path.abspath(notebook)).parent  # without the `..` in it
     for folder in (beside, *beside.parents):
         if any((folder / mark).exists() for mark in MARKS):
             return Home(folder / ".nbvertex")

@@ -74,7 +74,7 @@ def check_place(out: Path, notebook: Path, *, overwrite: bool) -> None:
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {out.parent}", hint=f"mkdir -p {shlex.quote(str(out.parent))}")
     try:
-        if _special(out):
+        if special(out):
             return
         with _beside(out):
             pass
@@ -90,7 +90,7 @@ def write(out: Path, notebook: Mapping[str, Any]) -> None:
     """
     data = encode(notebook)
     try:
-        if _special(out):
+        if special(out):
             out.write_bytes(data)
             return
         with _beside(out) as (stream, temporary):
@@ -105,7 +105,7 @@ def write(out: Path, notebook: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _special(out: Path) -> bool:
+def special(out: Path) -> bool:
     """Whether it is a device or a pipe, which cannot be replaced."""
     return out.exists() and not stat.S_ISREG(out.stat().st_mode)
 

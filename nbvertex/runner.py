@@ -55,7 +55,7 @@ class Asked:
     @property
     def name(self) -> str:
         """What the runs of the notebook are found by."""
-        return str(self.notebook.absolute()) if self.notebook is not None else self.pipeline.notebook
+        return os.path.abspath(self.notebook) if self.notebook is not None else self.pipeline.notebook
 
     @property
     def shown(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def listed(home: Home, *, notebook: str | None = None, limit: int = -1) -> list[
     """
     if not home.database.exists():
         return []
-    path = str(Path(notebook).absolute()) if notebook else None
+    path = os.path.abspath(notebook) if notebook else None
     with opened(home) as lineage:
         return [_told(home, lineage, run) for run in lineage.runs(notebook=path, limit=limit)]
 
