@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import enum
+import itertools
 import sys
 import types
 import typing
@@ -175,7 +176,7 @@ def reduce_class(cls: type) -> Reduced:
     if isinstance(cls, abc.ABCMeta):
         state["registry"] = [ref() for ref in abc._get_dump(cls)[0] if ref() is not None]  # type: ignore[attr-defined]
         state["abstract"] = getattr(cls, "__abstractmethods__", frozenset())
-    names = tuple(state["dict"])
+    names = tuple(itertools.takewhile(lambda name: name not in created, contents))
     args = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, slots, names)
     return make_class, args, state, None, None, set_class
 
