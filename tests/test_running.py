@@ -1,0 +1,174 @@
+"""Runs with real processes: from a notebook to its outputs, through damage, kills and interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import making
+import pytest
+from making import cell
+
+from nbvertex import convert, notebook, runner
+from nbvertex.errors import StepFailed
+from nbvertex.events import RunResult
+from nbvertex.home import Home
+from nbvertex.ledger import Ledger
+
+
+def run(folder: Path, cells: Sequence[dict[str, Any]], **asked: Any) -> RunResult:
+    """Run a notebook of these cells in a folder of its own."""
+    path = making.write(folder / "nb.ipynb", cells)
+    pipeline, problems = convert.check(notebook.read(path))
+    assert pipeline is not None, problems
+    return runner.run(pipeline, home=Home(folder / "home"), notebook=path, cwd=folder, **asked)
+
+
+def text(result: RunResult, position: int) -> str:
+    """What the cell at a position printed."""
+    for step in result.steps.values():
+        if position in step.cells:
+            return "".join(o.get("text", "") for o in step.cells[position].outputs)
+    raise KeyError(position)
+
+
+MODELS = [
+    cell("import random\nrandom.seed(0)", "setup"),
+    cell("data = [random.random() for _ in range(100)]", "step:load"),
+    cell("low = min(data)\nprint(low < 0.1)", "step:low"),
+    cell("high = max(data)\nprint(high > 0.9)", "step:high"),
+    cell("print(low < high)", "step:choose"),
+]
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_notebook_as_steps(tmp_path: Path, jobs: int) -> None:
+    """A notebook runs as steps, side by side or not, and a second time from the cache without a process."""
+    first = run(tmp_path, MODELS, jobs=jobs)
+    assert (first.error, [text(first, position) for position in (3, 4, 5)]) == (None, ["True\n"] * 3)
+    second = run(tmp_path, MODELS, jobs=jobs, pool_factory=None)
+    assert {step.state for step in second.steps.values()} == {"cached"}
+    assert [text(second, position) for position in (3, 4, 5)] == ["True\n"] * 3
+
+
+def test_error_names_cell_and_line(tmp_path: Path) -> None:
+    """A failing cell is told by the notebook's own cell and line, and a mended notebook goes on from there."""
+    cells = [cell("x = 1\nopen('log', 'a').write('a')", "step:a"), "text", cell("y = 2\n\nx / 0", "step:b")]
+    first = run(tmp_path, cells)
+    assert isinstance(first.error, StepFailed)
+    assert (first.error.place.cell, first.error.place.line) == (3, 3)
+    result = run(tmp_path, [*cells[:2], cell("print(x / 2)", "step:b")], resume=first.run)
+    assert (result.error, text(result, 3)) == (None, "0.5\n")
+    assert (tmp_path / "log").read_text() == "a"
+
+
+LARGE = [
+    cell("import random\nx = bytes(random.Random(1).randbytes(300_000))", "step:a"),
+    cell("y = len(x)", "step:b"),
+    cell("print(len(x), y)", "step:c"),
+]
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "remove"])
+def test_damaged_file_is_made_again(tmp_path: Path, harm: str) -> None:
+    """A large value whose file was damaged is noticed where it arrives, and computed again."""
+    assert run(tmp_path, LARGE).error is None
+    (place,) = [path for path in Home(tmp_path / "home").artifacts.rglob("*") if path.is_file()]
+    data = bytearray(place.read_bytes())
+    data[150_000] ^= 4
+    place.chmod(0o644)
+    if harm == "remove":
+        place.unlink()
+    else:
+        place.write_bytes(data if harm == "flip" else data[:-7])
+    result = run(tmp_path, [*LARGE[:2], cell("print(len(x), y, 'again')", "step:c")])
+    assert (result.error, text(result, 3)) == (None, "300000 300000 again\n")
+
+
+DRIVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import test_running
+result = test_running.run(Path(sys.argv[2]), test_running.SLOW, jobs=2, cache=False, resume=sys.argv[3] or None)
+print(result.state, result.run, result.error)
+"""
+
+SLOW = [
+    cell(
+        f"import os, time\nwith open('log', 'a') as f: print({n}, os.getpid(), file=f)\ntime.sleep(0.05)\nv{n} = {n}",
+        f"step:s{n}",
+    )
+    for n in range(12)
+] + [cell("print(" + " + ".join(f"v{n}" for n in range(12)) + ")", "step:end")]
+
+
+def driver(folder: Path, resume: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(folder), resume]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def processes(folder: Path) -> list[str]:
+    """The steps' processes that are still there, zombies aside."""
+    found = []
+    for line in (folder / "log").read_text().splitlines():
+        try:
+            state = Path(f"/proc/{line.split()[1]}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            found.append(line)
+    return found
+
+
+def wait_for_lines(folder: Path, count: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if (folder / "log").exists() and len((folder / "log").read_text().splitlines()) >= count:
+            return
+        time.sleep(0.005)
+    raise AssertionError("the run does not get there")
+
+
+def done(folder: Path) -> tuple[str, set[str]]:
+    ledger = Ledger(Home(folder / "home"))
+    run = ledger.lineage.runs()[0].id
+    names = {row.name.removeprefix("s") for row in ledger.lineage.steps(run) if row.state == "done"}
+    ledger.close()
+    return run, names
+
+
+def test_killed_run_goes_on(tmp_path: Path) -> None:
+    """A run that is killed leaves no process behind, and resumed repeats no finished step."""
+    with driver(tmp_path) as first:
+        wait_for_lines(tmp_path, 4)
+        first.kill()
+    until = time.monotonic() + 10
+    while processes(tmp_path) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert processes(tmp_path) == []
+    ident, finished = done(tmp_path)
+    before = (tmp_path / "log").read_text().splitlines()
+    out, errors = driver(tmp_path, ident).communicate(timeout=120)
+    assert out.split() == ["done", ident, "None"], errors
+    after = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()[len(before) :]]
+    assert not finished & set(after)
+    assert sorted(finished | set(after), key=int) == [str(n) for n in range(12)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_leaves_no_process(tmp_path: Path, number: int) -> None:
+    """Whoever asks a run to stop finds no process afterwards, and what was done is recorded."""
+    with driver(tmp_path) as first:
+        wait_for_lines(tmp_path, 3)
+        os.kill(first.pid, number)
+        out, errors = first.communicate(timeout=60)
+    assert out.split()[0] == "interrupted", errors
+    assert processes(tmp_path) == []
+    assert len(done(tmp_path)[1]) >= 2
