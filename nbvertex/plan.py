@@ -117,14 +117,14 @@ def _needs(step: Step, places: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def _given(pipeline: Pipeline, parameters: Mapping[str, object]) -> dict[int, Given]:
-    """Place of a step -> the values injected into it, each after the cell that declares its name."""
+    """Place of a step -> the values injected into it, each after the cells that declare its name."""
     owner = {cell.position: place for place, step in enumerate(pipeline.steps) for cell in step.cells}
-    declared = {parameter.name: parameter.cell for parameter in pipeline.parameters}
+    declared = {parameter.name: (parameter.cell, *parameter.again) for parameter in pipeline.parameters}
     found: dict[int, Given] = {}
     for name, value in parameters.items():
-        cell = declared.get(name) or pipeline.parameters_cell
-        place = owner.get(cell, 0)
-        found[place] = (*found.get(place, ()), (cell if cell in owner else 0, name, value))
+        for cell in declared.get(name, (pipeline.parameters_cell,)):
+            place = owner.get(cell, 0)
+            found[place] = (*found.get(place, ()), (cell if cell in owner else 0, name, value))
     return found
 
 

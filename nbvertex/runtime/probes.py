@@ -157,13 +157,17 @@ def _logging_get() -> Any:
     found = {}
     for name, logger in [("root", logging.root), *logging.root.manager.loggerDict.items()]:
         if hasattr(logger, "level"):
-            handlers = [
-                h for h in logger.handlers if type(h) is not logging.NullHandler
-            ]  # libraries add those
+            handlers = _without_repeated(logger.handlers, logging.NullHandler)
             state = (logger.level, logger.disabled, logger.propagate, handlers, list(logger.filters))
             if state != (0, False, True, [], []):
                 found[name] = state
     return found, logging.root.manager.disable
+
+
+def _without_repeated(handlers: list[Any], idle: type) -> list[Any]:
+    """A library that is imported anew in a step adds its idle handler once more."""
+    first = next((h for h in handlers if type(h) is idle), None)
+    return [h for h in handlers if type(h) is not idle or h is first]
 
 
 def _logging_put(value: Any) -> None:
@@ -173,8 +177,7 @@ def _logging_put(value: Any) -> None:
         logger = logging.root if name == "root" else logging.getLogger(name)
         logger.setLevel(level)
         logger.disabled, logger.propagate = disabled, propagate
-        idle = [h for h in logger.handlers if type(h) is logging.NullHandler]
-        logger.handlers[:], logger.filters[:] = [*idle, *handlers], filters
+        logger.handlers[:], logger.filters[:] = handlers, filters
     logging.disable(disable)
 
 
