@@ -261,7 +261,8 @@ class Calls:
             case "perhaps":
                 return Value(1 << stage.new(effect.type, perhaps=mask))
             case "part":
-                return Value(0, receiver.all if receiver is not None else mask)
+                mask = receiver.all if receiver is not None else mask
+                return Value(1 << stage.new(), mask) if mask else PLAIN
             case "self":
                 return receiver if receiver is not None else given
 

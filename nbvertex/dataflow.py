@@ -14,7 +14,7 @@ from nbvertex.ipython_syntax import Code, Trouble, read, silent
 from nbvertex.normal_form import digest
 from nbvertex.pipeline import Facts
 from nbvertex.playing import play
-from nbvertex.requirement_lines import runnable
+from nbvertex.runnable import runnable
 from nbvertex.stage import Stage
 from nbvertex.trace import Trace
 from nbvertex.walk import Walker
@@ -67,7 +67,7 @@ def analyse(source: str, modules: Mapping[str, str] | None = None) -> Analysis:
         modules: what names are known to be when it starts: the ``modules`` of the cells before.
     """
     modules = modules or {}
-    code = read(source)
+    code = read(source, modules)
     if code.tree is None:
         return Analysis(problem=code.trouble, digest=digest(code, source), python=code.python)
     walker = Walker(

@@ -41,7 +41,8 @@ def tell(stage: Stage, outcome: Outcome, trace: Trace) -> Told:
         within = {**body.binds, **within}
     binds = {**within, **outcome.doubtful, **outcome.binds, **trace.binds}
     changes = {**{name: line for name, line in within.items() if name in outcome.given}, **_named(stage, outcome, outcome.changed)}
-    touches = {*_named(stage, outcome, outcome.handed), *_shared(stage, outcome)}
+    given = {**outcome.handed, **outcome.consumed}
+    touches = {*_named(stage, outcome, given), *_shared(stage, outcome), *_parts(stage, outcome)}
     files = [(what, mode) for kind, what, mode in outcome.state if kind == "files" and what]
     facts = Facts(
         reads=_sorted(reads),
@@ -94,6 +95,15 @@ def _named(stage: Stage, outcome: Outcome, objects: Mapping[int, int]) -> dict[s
         if lines:
             out[name] = min(lines)
     return out
+
+
+def _parts(stage: Stage, outcome: Outcome) -> set[str]:
+    """Names that hold something inside of an object that is changed or handed on."""
+    mask = 0
+    for number in (*outcome.changed, *outcome.handed):
+        mask |= 1 << number
+    holders = {**{name: stage.env[name] for name in outcome.binds if name in stage.env}, **outcome.given}
+    return {name for name, value in holders.items() if value.within & mask}
 
 
 def _shared(stage: Stage, outcome: Outcome) -> set[str]:

@@ -244,7 +244,7 @@ class _Arrows:
             self.changers[number] = _Writer(deed, line)
             self.handlers.pop(number, None)
             self.touched |= 1 << number
-        for number, line in deed.outcome.handed.items():
+        for number, line in {**deed.outcome.handed, **deed.outcome.consumed}.items():
             self.handlers[number] = _Writer(deed, line)
             self.touched |= 1 << number
         for line in deed.analysis.trace.stars.values():

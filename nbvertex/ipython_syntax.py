@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import warnings
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,11 +44,28 @@ class Code:
     trouble: Trouble | None = None
 
 
-def read(source: str) -> Code:
+# Line magics that IPython takes without the `%`, where they are the only line of a cell.
+AUTOMAGICS = frozenset(
+    "alias bookmark cat cd clear colors conda config cp debug dhist dirs edit env gui hist history ldir less lf lk ll load "
+    "load_ext logoff logon logstart logstate logstop ls lsmagic lx macro magic mamba man matplotlib micromamba mkdir more mv "
+    "notebook page pastebin pdb pdef pdoc pfile pinfo pinfo2 pip popd precision prun psearch psource pushd pwd "
+    "pycat pylab quickref recall rehashx reload_ext rep rerun reset reset_selective rm rmdir run save sc set_env store sx "
+    "system tb time timeit unalias unload_ext uv who who_ls whos xdel xmode".split()
+)
+
+
+def read(source: str, bound: Container[str] = ()) -> Code:
     """The code of a cell; IPython is asked only where the cell is not plain Python.
 
-    What parses as Python, IPython leaves as it is: none of its own syntax does.
+    What parses as Python, IPython leaves as it is: none of its own syntax does, but for a lone magic without its ``%``.
+
+    Args:
+        source: the cell as the user wrote it.
+        bound: names that earlier cells have bound.
     """
+    if _is_magic(source, bound):
+        indent = len(source) - len(source.lstrip())
+        source = f"{source[:indent]}%{source[indent:]}"
     try:
         return Code(source, parsed(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -59,6 +78,16 @@ def read(source: str) -> Code:
     except (ValueError, RecursionError, MemoryError, RuntimeError) as error:
         # a null character, brackets too deep, more commands than IPython takes
         return Code(source, None, Trouble(1, str(error) or "the cell is too deep to be read"))
+
+
+def _is_magic(source: str, bound: Container[str]) -> bool:
+    """Whether a cell is one line that begins with the name of a magic, and with nothing else of that name."""
+    text = source.strip()
+    word = re.match(r"[a-z_0-9]+", text)
+    if word is None or "\n" in text or word[0] not in AUTOMAGICS or word[0] in bound:
+        return False
+    rest = text[word.end() :].lstrip()
+    return not rest.startswith(("=", ".", "(", "[", ",", ":", ";")) and not rest[1:2] == "="
 
 
 def parsed(python: str) -> ast.Module:

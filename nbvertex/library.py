@@ -334,6 +334,8 @@ def function(path: str, given: Given) -> Effect:
         if path in table:
             return _with_arguments(table[path], path, given)
     root = path.partition(".")[0]
+    if name in _ALTERS and module.count(".") and module not in _FAMILIES:
+        return Effect("part", state=stored(module))
     if name in _OPTIONS and root not in ("random", "sched", "signal", "requests"):
         return Effect("perhaps", state=updates("modules", root))
     found = family(path)
@@ -348,6 +350,11 @@ def function(path: str, given: Given) -> Effect:
         state=found.state,
     )
     return _named(effect, path, name, given)
+
+
+_ALTERS = frozenset(  # methods by which a module's data is changed: `sys.path.insert`, `helper.cache.append`
+    "append extend insert remove pop popitem clear sort reverse update setdefault add discard appendleft popleft".split()
+)
 
 
 def _type(path: str, name: str, found: Family) -> str:

@@ -82,9 +82,11 @@ def method(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
         effect = _array(name, given)
     elif kind in ("numpy.random.Generator()", "random.Random()", "torch.Generator()"):
         effect = Effect("new", receiver="change", changes=(0,) if name == "shuffle" else ())
+    elif kind == "open()":
+        lines = name == "readlines"
+        effect = Effect("new" if lines else "plain", "list()" if lines else "", receiver="change", state=updates("files"))
     elif kind in LAZY:
-        state = updates("files") if kind == "open()" else ()
-        effect = Effect("part", receiver="change", state=state)
+        effect = Effect("part", receiver="change")
     elif kind == "pathlib.Path()":
         effect = _path(name, given)
     elif kind.startswith("IPython."):
@@ -189,8 +191,8 @@ def _anything(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
         return Effect("perhaps", receiver="change", args="hand")
     if name in QUIET:
         return Effect("perhaps")
-    if name in DRAWS:
-        return Effect("perhaps", state=updates("display", "figure"))
+    if name in DRAWS:  # by a frame, or on a figure
+        return Effect("perhaps", receiver="hand", state=updates("display", "figure"))
     named = _named(UNKNOWN, f"{kind}.{name}", name, given)
     if dropped:
         return named._replace(receiver="change")

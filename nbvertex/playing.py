@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from nbvertex.calls import Calls
+from nbvertex.ipython_commands import HARMLESS
+from nbvertex.library import updates
 from nbvertex.methods import FRAMES
 from nbvertex.stage import Outcome, Stage, bits
-from nbvertex.trace import PLAIN, Event, Function, Trace, Value, part
+from nbvertex.trace import PLAIN, Event, Function, Trace, Value
 
 _ROWS = (".loc", ".iloc", ".at", ".iat", ".xs", ".values")
 
@@ -96,7 +98,12 @@ class Frame(Calls):
         return self.line or line
 
     def _use(self, event: Event) -> None:
-        self.stage.use(self.value(event[1]), self._at(event[2]))
+        _, value, line = event
+        if value.path.startswith(".") and value.path.split(".")[1] not in HARMLESS:
+            if self.stage.kind(self.value(value._replace(path=""))) == "IPython.shell()":
+                self.stage.now.everything = self.stage.now.everything or self._at(line)
+                self.stage.state(updates("ipython"), self._at(line))
+        self.stage.use(self.value(value), self._at(line))
 
     def _call(self, event: Event) -> None:
         self.memo[event[1].result] = self.perform(event[1])
@@ -147,10 +154,10 @@ class Frame(Calls):
         kind = stage.kind(base)
         if kind in FRAMES or kind == "numpy.ndarray()":
             self.memo[number] = Value(1 << stage.new(kind, perhaps=base.at))
-        elif value.at and not value.within and not self._hides(value.at):
+        elif kind == "open()" or (value.at and not value.within and not self._hides(value.at)):
             self.memo[number] = PLAIN
         else:
-            self.memo[number] = part(value)
+            self.memo[number] = Value(1 << stage.new(), value.all)
 
     def _hides(self, mask: int) -> bool:
         """Whether there may be an object in some containers."""

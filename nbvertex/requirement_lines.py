@@ -121,7 +121,3 @@ def _from_conda(spec: str) -> str:
     """conda's ``name=1.2`` in pip's words."""
     name = spec.rpartition("::")[2]
     return re.sub(r"^([\w.-]+)=([\w.]+)(=.*)?$", r"\1==\2.*", name)
-
-
-def runnable(source: str) -> str:
-    return source

@@ -60,7 +60,7 @@ def _wanted(name: str, later: Sequence[Deed]) -> bool:
 
 def _objects(writer: Deed, reader: Deed) -> str:
     """A name by which one cell meets an object that the other changes, or may change."""
-    changed = {*writer.outcome.changed, *writer.outcome.handed}
+    changed = {*writer.outcome.changed, *writer.outcome.handed, *writer.outcome.consumed}
     for name, mask in reader.met.items():
         if name in reader.needed and any(mask >> number & 1 for number in changed):
             return name

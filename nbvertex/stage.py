@@ -24,6 +24,7 @@ class Outcome:
         sure: names bound for certain by now.
         changed: objects changed in place, with the line.
         handed: objects given to code that cannot be seen, with the line.
+        consumed: objects that are iterated over, and used up if they are iterators, with the line.
         state: what is done to the state outside the names, with the line.
         everything: the line where anything may be done to any name, or 0.
         expressions: names in text that is evaluated.
@@ -39,6 +40,7 @@ class Outcome:
     sure: set[str] = field(default_factory=set)
     changed: dict[int, int] = field(default_factory=dict)
     handed: dict[int, int] = field(default_factory=dict)
+    consumed: dict[int, int] = field(default_factory=dict)
     state: dict[library.State, int] = field(default_factory=dict)
     everything: int = 0
     expressions: set[str] = field(default_factory=set)
@@ -202,24 +204,16 @@ class Stage:
             self.now.handed.setdefault(number, line)
 
     def consume(self, value: Value, line: int) -> None:
-        """Something is iterated over, which uses up an iterator."""
+        """Something is iterated over, which uses up an iterator, and those that it takes from."""
         for number in bits(value.at):
-            kind = self.types[number]
-            if kind in LAZY:
+            if self.types[number] in LAZY:
                 self.change(Value(1 << number), line)
-                self.hand(Value(0, self.lazy(self.holds[number])), line)
-            elif kind not in LASTING:
-                self.now.handed.setdefault(number, line)
-        if value.within:
-            self.hand(Value(0, self.lazy(value.within)), line)
-
-    def lazy(self, mask: int) -> int:
-        """Those objects that iterating over them might change."""
-        out = 0
-        for number in bits(mask):
+        todo = value.all
+        for number in bits(value.at):
+            todo |= self.holds[number] if self.types[number] in LAZY else 0
+        for number in bits(todo):
             if self.types[number] not in LASTING:
-                out |= 1 << number
-        return out
+                self.now.consumed.setdefault(number, line)
 
     def state(self, effects: tuple[library.State, ...], line: int) -> None:
         for effect in effects:

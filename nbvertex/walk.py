@@ -155,6 +155,7 @@ class Walker(Control):
         known = ipython_commands.understand(method, node)
         if known is None:
             return None
+        self.values([*node.args, *(word.value for word in node.keywords)])
         for expression in known.expressions:
             self._lenient(expression, node.lineno)
         result = PLAIN

@@ -37,7 +37,7 @@ def expected(case: dict[str, Any]) -> dict[str, Any]:
     return out | {"everything": case.get("everything", False), "is_async": case.get("is_async", False)}
 
 
-@pytest.mark.parametrize("case", [*cases("dataflow")])
+@pytest.mark.parametrize("case", [*cases("dataflow"), *cases("dataflow_ipython"), *cases("dataflow_outside")])
 def test_facts(case: dict[str, Any]) -> None:
     """A cell does what its case says, and nothing else."""
     found = analyse(case["source"], case.get("modules"))
