@@ -53,11 +53,11 @@ class Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        if not (ctx._protected_args or ctx.args):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(Exit.REFUSED)
-        return super().invoke(ctx)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -110,9 +110,7 @@ def _pipeline(ctx: click.Context, what: str) -> list[str]:
         return []
 
 
-notebook = click.argument(
-    "notebook", metavar="NB", required=False, callback=meant, is_eager=True, type=click.Path()
-)
+notebook = click.argument("notebook", metavar="NB", required=False, callback=meant, type=click.Path())
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 split = click.option(
     "--split",

@@ -166,11 +166,11 @@ def test_without_a_command_there_is_help(words: Sequence[str], nbvertex: Callabl
         (["run", "nb.ipynb", "-b", "%"], "-b takes YAML in base64", None),
         (["run", "nb.ipynb", "--step", "tel"], "there is no step 'tel'", "the steps are"),
         (["run", "nb.ipynb", "--python", "nowhere"], "'nowhere' is no interpreter", None),
-        (["show", "none.ipynb"], "none.ipynb: there is no such file", "did you mean 'nb.ipynb'?"),
+        (["show", "nbs.ipynb"], "nbs.ipynb: there is no such file", "did you mean 'nb.ipynb'?"),
         (["runs", "gc", "--older-than", "soon"], "--older-than takes a time such as 30d", None),
         (["runs", "gc", "--limit", "big"], "--limit takes a size such as 20GB", None),
         (["runs", "show"], "nothing has been run here", "nbvertex run NB"),
-        (["check", "-nb.ipynb"], "no such option '-n'", "call it ./-nb.ipynb"),
+        (["check", "-nb.ipynb"], "no such option", "call it ./-nb.ipynb"),
         (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'", "nbvertex completion --help"),
     ],
 )
