@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from probing import probe
 from running import Cell
 
-STATEMENTS = Path(__file__).resolve().parent.parent / "cases" / "law" / "statements.toml"
+STATEMENTS = Path(__file__).resolve().parent.parent / "cases" / "law_statements.toml"
 SHORTEST, LONGEST = 3, 18  # statements of a program
 
 _table = tomllib.loads(STATEMENTS.read_text(encoding="utf-8"))
