@@ -56,12 +56,11 @@ def make_rlock() -> Any:
     return threading.RLock()
 
 
-def reduce_weakref(ref: weakref.ref[Any]) -> Reduced:
+def reduce_weakref(ref: Any) -> Reduced:
     """A weak reference to an object that travels too; a dead one stays dead."""
     if ref.__callback__ is not None:
         raise CannotTravel("a weak reference with a callback", "keep the object itself")
-    target: Any = ref()
-    return (dead_reference, ()) if target is None else (weakref.ref, (target,))
+    return (weakref.ref, (ref(),)) if ref() is not None else (dead_reference, ())
 
 
 def dead_reference() -> Any:

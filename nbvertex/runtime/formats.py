@@ -59,7 +59,7 @@ def encode(objects: list[Any], dump: pickler.Dump) -> tuple[str, bytes, list[mem
 def _is_array(obj: Any) -> bool:
     if "numpy" not in sys.modules or not isinstance(obj, sys.modules["numpy"].ndarray):
         return False
-    plain = arrays.is_plain(obj) and obj.dtype.isbuiltin == 1 and obj.dtype.kind in "biufc"
+    plain: bool = arrays.is_plain(obj) and obj.dtype.isbuiltin == 1 and obj.dtype.kind in "biufc"
     return plain and arrays.owner_of(obj) is None
 
 

@@ -237,6 +237,9 @@ def is_definition(obj: Any) -> bool:
     return isinstance(obj, _DEFINED) and not definitions.is_importable(obj)
 
 
+_OVER: tuple[Any, ...] = ({}, {}.values(), {}.items())
+_ITERATORS = [type(iter(set())), *(type(way(over)) for over in _OVER for way in (iter, reversed))]
+
 _HANDLERS: dict[type, Handler] = {
     types.FunctionType: _function,
     type: _class,
@@ -248,8 +251,7 @@ _HANDLERS: dict[type, Handler] = {
     type({}.values()): _of(carried.reduce_dict_view),
     type({}.items()): _of(carried.reduce_dict_view),
     memoryview: _of(carried.reduce_memoryview),
-    **{type(iter(over)): _of(carried.reduce_iterator) for over in ({}, {}.values(), {}.items(), set())},
-    **{type(reversed(over)): _of(carried.reduce_iterator) for over in ({}, {}.values(), {}.items())},
+    **dict.fromkeys(_ITERATORS, _of(carried.reduce_iterator)),
     type(threading.Lock()): _of(carried.reduce_lock),
     type(threading.RLock()): _of(carried.reduce_rlock),
     LRU_CACHE: _lru_cache,

@@ -93,7 +93,7 @@ class ExactPickler(HeapPickler):
         own: Collection[str],
         buffers: list[Any],
         held: Mapping[int, str],
-        sets: Mapping[int, set[Any]],
+        sets: Mapping[int, sets.AnySet],
     ) -> None:
         super().__init__(file, entries, own, buffers)
         self.held = held
@@ -108,9 +108,9 @@ class ExactPickler(HeapPickler):
             return _nan_name(obj) or ("nan", number)
         if id(obj) in self.sets:
             if id(obj) in self.sets_met:
-                return "set", (self.sets_met[id(obj)], None, 0)
+                return "set", (self.sets_met[id(obj)], None, 0, False)
             number = self.sets_met[id(obj)] = len(self.sets_met)
-            return "set", (number, list(obj), sets.table_size(obj))
+            return "set", (number, *sets.recipe(obj), type(obj) is frozenset)
         name = self.held.get(id(obj))
         return None if name is None else ("held", name)
 
@@ -129,15 +129,15 @@ class HeapUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, buffers: Iterable[Any]) -> None:
         super().__init__(file, buffers=buffers)
         self.nans: dict[int, float] = {}
-        self.sets: dict[int, set[Any]] = {}
+        self.sets: dict[int, sets.AnySet] = {}
 
     def persistent_load(self, pid: Any) -> Any:
         """What `ExactPickler.persistent_id` named."""
         kind, value = pid
         if kind == "set":
-            number, items, size = value
+            number, items, size, frozen = value
             if number not in self.sets:
-                self.sets[number] = sets.build(items, size)
+                self.sets[number] = sets.build(items, size, frozen=frozen)
             return self.sets[number]
         if kind == "nan":
             return self.nans.setdefault(value, float("nan"))
@@ -243,8 +243,12 @@ def _holds_nan(obj: Any) -> bool:
     return float in set(map(type, values)) and any(v != v for v in values if type(v) is float)
 
 
-def _unordered_sets(objects: list[Any], met: Iterable[Any]) -> dict[int, set[Any]]:
-    return {id(obj): obj for obj in (*objects, *met) if type(obj) is set and not sets.keeps_order(obj)}
+def _unordered_sets(objects: list[Any], met: Iterable[Any]) -> dict[int, sets.AnySet]:
+    return {
+        id(obj): obj
+        for obj in (*objects, *met)
+        if type(obj) in (set, frozenset) and not sets.keeps_order(obj)
+    }
 
 
 _NEVER_SHARED = frozenset(

@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "GIT_PAGER": "cat",
 }
 FIGURES = "module://matplotlib_inline.backend_inline"
+_LONGEST_TEXT = 1_000_000  # of an error's message
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -180,7 +181,12 @@ class ZMQInteractiveShell(InteractiveShell):
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         if self.send is not None:
             self.send(
-                {"kind": "error", "ename": etype.__name__, "evalue": text_of(evalue), "traceback": list(stb)}
+                {
+                    "kind": "error",
+                    "ename": etype.__name__,
+                    "evalue": text_of(evalue),
+                    "traceback": [_shortened(text) for text in stb],
+                }
             )
 
 
@@ -196,9 +202,16 @@ def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | No
 def text_of(error: BaseException) -> str:
     """What an error says."""
     try:
-        return str(error)
+        return _shortened(str(error))
     except Exception:  # the user's own __str__
         return "<exception str() failed>"
+
+
+def _shortened(text: str) -> str:
+    half = _LONGEST_TEXT // 2
+    if len(text) <= 2 * half:
+        return text
+    return f"{text[:half]}\n[nbvertex: {len(text) - 2 * half:,} characters were dropped here]\n{text[-half:]}"
 
 
 def plain(value: Any) -> Any:

@@ -40,10 +40,10 @@ class Ready:
         if received is None:
             os._exit(0)
         job, blobs = received
-        outlet = streams.Outlet(host, (out, err), bytes.fromhex(job["mark"]))
+        outlet = streams.Outlet(host, (out, err), bytes.fromhex(job["mark"]), job["output_limit"])
         for stream in self.outputs:
             stream.connect(outlet)
-        self.ip.connect(outlet.frame)
+        self.ip.connect(outlet.show)
         try:
             Step(self.ip, outlet, job, blobs).run()
         except BaseException as error:  # the cells' own errors have been told: this one is about the step

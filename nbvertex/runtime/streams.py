@@ -25,13 +25,15 @@ class Outlet:
         sock: for frames.
         pipes: descriptors of the write ends for stdout and stderr, which nobody else closes or redirects.
         mark: bytes that no output holds by chance.
+        limit: bytes of output that the reader keeps: what is bigger stays here.
     """
 
-    def __init__(self, sock: socket.socket, pipes: tuple[int, int], mark: bytes) -> None:
+    def __init__(self, sock: socket.socket, pipes: tuple[int, int], mark: bytes, limit: int) -> None:
         self.sock = sock
         self.pipes = pipes
         self.last = -1  # the stream written last, -1 where any may come next
         self._mark = mark
+        self._limit = limit
         self._pid = os.getpid()
         self._lock = threading.RLock()
         os.register_at_fork(after_in_child=self._forked)
@@ -61,6 +63,11 @@ class Outlet:
             self._write_mark(FRAME)
             self.last = -1
             wire.send(self.sock, header, blobs)
+
+    def show(self, output: wire.Header) -> None:
+        """Send a frame with an output of a cell; of one that is too big only how big it is."""
+        size = sum(len(value) for value in output.get("data", {}).values() if isinstance(value, str))
+        self.frame(output if size <= self._limit else {"kind": "dropped", "size": size})
 
     def notice(self, header: wire.Header) -> None:
         """Send a frame that has no place in the order: it is read as soon as it arrives."""
