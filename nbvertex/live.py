@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nbvertex.errors import visible
-from nbvertex.events import CellOutput, CellStarted, RunEnded, RunEvent, RunStarted, StepChanged, as_json
+from nbvertex.events import (
+    CellEnded,
+    CellOutput,
+    CellStarted,
+    RunEnded,
+    RunEvent,
+    RunStarted,
+    StepChanged,
+    as_json,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -64,17 +73,45 @@ class Lines:
 
     def __init__(self, stream: TextIO, *, outputs: bool = False) -> None:
         self._say = _whole_lines(stream)
-        self._outputs = outputs
+        self._pieces = _Pieces() if outputs else None
 
     def __call__(self, event: RunEvent) -> None:
+        if self._pieces is not None:
+            for line in self._pieces.lines(event):
+                self._say(line)
         if isinstance(event, StepChanged):
             self._say(change(event))
-        elif isinstance(event, CellOutput) and self._outputs:
-            for line in printed(event.output):
-                self._say(f"{visible(event.step, keep='')} | {line}")
 
     def close(self) -> None:
         """Nothing is held back."""
+
+
+class _Pieces:
+    """Puts the lines that steps print together from the pieces in which they come."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, dict[str, str]] = {}  # step -> stream -> a line that has not ended
+
+    def lines(self, event: RunEvent) -> Iterator[str]:
+        """The lines that are whole now, with the step they are from."""
+        if isinstance(event, CellOutput):
+            found = printed(
+                {**event.output, "text": self._whole(event)} if "text" in event.output else event.output
+            )
+        elif isinstance(event, CellEnded | StepChanged):
+            begun = self._begun.pop(event.step, {})
+            found = (line for text in begun.values() for line in printed({"text": text}))
+        else:
+            return
+        for line in found:
+            yield f"{visible(event.step, keep='')} | {line}"
+
+    def _whole(self, event: CellOutput) -> str:
+        begun = self._begun.setdefault(event.step, {})
+        stream = str(event.output.get("name"))
+        whole, end, rest = f"{begun.get(stream, '')}{event.output['text']}".rpartition("\n")
+        begun[stream] = rest[max(rest.rfind("\r"), 0) :]  # of a progress bar only its last state
+        return whole + end
 
 
 @dataclass
@@ -103,7 +140,7 @@ class Terminal:
         from rich.live import Live
 
         self._clock = clock
-        self._outputs = outputs
+        self._pieces = _Pieces() if outputs else None
         self._running: dict[str, _Running] = {}
         self._steps = 0
         self._ended: set[str] = set()
@@ -113,6 +150,8 @@ class Terminal:
         self._live.start()
 
     def __call__(self, event: RunEvent) -> None:
+        for line in self._pieces.lines(event) if self._pieces is not None else ():
+            self._console.print(line, soft_wrap=True)
         if isinstance(event, RunStarted):
             self._steps = len(event.steps)
         elif isinstance(event, RunEnded):
@@ -121,8 +160,9 @@ class Terminal:
             self._changed(event)
         elif isinstance(event, CellStarted) and event.step in self._running:
             self._running[event.step].cell = event.position
-        elif isinstance(event, CellOutput):
-            self._output(event)
+        elif isinstance(event, CellOutput) and event.step in self._running:
+            for line in printed(event.output):
+                self._running[event.step].said = line
 
     def close(self) -> None:
         """Take the table away; what has ended stays."""
@@ -140,14 +180,6 @@ class Terminal:
         if event.state != "queued":
             self._ended.add(event.step)
             self._console.print(Text(change(event), STYLES.get(event.state, "default")), soft_wrap=True)
-
-    def _output(self, event: CellOutput) -> None:
-        lines = list(printed(event.output))
-        if lines and event.step in self._running:
-            self._running[event.step].said = lines[-1]
-        if self._outputs:
-            for line in lines:
-                self._console.print(f"{visible(event.step, keep='')} | {line}", soft_wrap=True)
 
     def _rows(self) -> Group:
         from rich.console import Group

@@ -382,7 +382,7 @@ def test_unwritable_at_the_end(nbvertex: Callable[..., Said], make_notebook: Mak
     said = nbvertex("run", "nb.ipynb", "/dev/full")
     assert said.code == 1
     assert "error: the output notebook /dev/full cannot be written: No space left on device" in said.err
-    assert "ZeroDivisionError" in said.err.splitlines()[-1]
+    assert "ZeroDivisionError" in said.err
     make_notebook(CHAIN)
     assert nbvertex("run", "nb.ipynb", "/dev/full").code == 2
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbvertex import live
-from nbvertex.events import CellOutput, CellStarted, RunEnded, RunEvent, RunStarted, StepChanged
+from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEnded, RunEvent, RunStarted, StepChanged
 
 
 def changed(state: Any, step: str = "load", **more: Any) -> StepChanged:
@@ -71,6 +71,16 @@ def test_lines_with_outputs() -> None:
         "train: cached, from run r0",
     ]
     assert loud.getvalue().splitlines()[1:3] == ["load | reading", "load | half way"]
+
+
+def test_lines_that_come_in_pieces() -> None:
+    """A line is shown once, when it is whole; what has not ended with its cell is shown then."""
+    stream = io.StringIO()
+    other = said("warning\n", name="stderr")
+    end = CellEnded(run="r1", step="load", position=3, at=9.0, state="done")
+    pieces = [said(text) for text in ("x is", " ", "6", "\n y", " 10%\r", " 20%\r", " 30%")]
+    followed(live.Lines(stream, outputs=True), *pieces[:2], other, *pieces[2:], end)
+    assert stream.getvalue().splitlines() == ["load | warning", "load | x is 6", "load |  30%"]
 
 
 def test_json_lines() -> None:
