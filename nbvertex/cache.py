@@ -46,6 +46,8 @@ def never(step: Step) -> str | None:
     for kind, why in NEVER_SAME.items():
         if kind in step.facts.outside:
             return why
+    if any(cell.varies for cell in step.cells):
+        return "is marked varies"
     if step.facts.everything:
         return "runs code that cannot be seen beforehand"
     if any("://" in name for name in step.facts.files_read):
@@ -150,8 +152,7 @@ class Keys:
         return hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()
 
     def _declared(self, step: Step) -> list[str]:
-        own = set(step.facts.files_written) | set(step.options.outputs)
-        return self._files.named({*step.options.inputs, *step.facts.files_read} - own)
+        return self._files.named({*step.options.inputs, *step.facts.files_read})
 
     def _variables(self) -> dict[str, str]:
         return {n: v for n, v in sorted(self._environ.items()) if not OF_A_SESSION.fullmatch(n)}
@@ -189,7 +190,12 @@ class Keys:
         step = planned.step
         declared = self._files.named(step.options.outputs)
         results = self._files.results(written)
-        sources = [path for path in self._files.inputs(read) if path not in {*results, *declared}]
+        sources = self._files.inputs(read)
+        known = set(self._declared(step))  # what was in them before is part of the key
+        both = [path for path in sources if path in {*results, *declared} and path not in known]
+        sources = [path for path in sources if path not in {*results, *declared}]
+        if both and not step.options.cache:
+            return Kept(why_not=f"reads a file that it writes: {both[0]}")
         if len(sources) > MOST_FILES:
             return Kept(why_not=f"reads {len(sources):,} files")
         try:

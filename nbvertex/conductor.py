@@ -175,7 +175,7 @@ class Conductor:
                 return
             flight = self._flights.get(planned.index)
             ready = all(self._has_landed(need) for need in planned.needs)
-            if flight is None and ready and planned.index > self._head and self._early.may_start(planned):
+            if flight is None and ready and self._may_start_early(planned):
                 self._open(planned, view)
                 if self._head != head:  # it went back to mend something
                     return
@@ -185,6 +185,11 @@ class Conductor:
                 view.apply(flight.landed.outcome.change)
             elif not self._early.lets_pass(planned):
                 return
+
+    def _may_start_early(self, planned: Planned) -> bool:
+        """Whether it is worth it; what was started too early once waits for its turn."""
+        later = planned.index > self._head and planned.index not in self._again
+        return later and self._early.may_start(planned)
 
     def _has_landed(self, place: int) -> bool:
         return place < self._head or (place in self._flights and self._flights[place].landed is not None)
@@ -257,7 +262,11 @@ class Conductor:
         landed = flight.landed
         if aside is None or landed is None:
             return aside is not None and not aside
-        if flight.cached or flight.recorded:
+        if flight.recorded:
+            return not aside
+        if self._keys is not None and self._keys.key(flight.planned, flight.inputs) != flight.key:
+            return False  # a file has changed since
+        if flight.cached:
             return not aside and self._files.same(landed.outcome.read)
         read = self._files.inputs(landed.read)
         return aside.isdisjoint(landed.outcome.change.names) and not self._files.touched_since(
@@ -269,6 +278,8 @@ class Conductor:
         if flight.job:
             self._tries[flight.planned.index] -= 1
             self._again[flight.planned.index] = "stale"
+        if flight.landed is not None and not flight.recorded:
+            self.ledger.let_go(flight.landed.outcome.change)
         flight.unlock()
         self.deck.drop(flight)
 
@@ -300,6 +311,7 @@ class Conductor:
             except Damaged as damage:
                 self.ledger.forget(damage.digest)
                 return
+            why = None
             row = row_of(flight, "cached", ended=time.time(), outcome=outcome.id)
             self.ledger.ended(Entry(row, key=flight.key))
         else:
@@ -309,7 +321,7 @@ class Conductor:
         if flight.lock is not None:
             self._locks.append(flight.lock)
         self._apply(self._head, outcome)
-        self.results[self._head] = result_of(flight, "cached" if flight.cached else "done", outcome)
+        self.results[self._head] = result_of(flight, "cached" if flight.cached else "done", outcome, why=why)
         self._head += 1
         self._tell_step(
             flight, "cached" if flight.cached else "done", at=row.ended or 0.0, source=outcome.run
@@ -318,7 +330,7 @@ class Conductor:
     def _judged(self, flight: Flight, landed: Landed) -> tuple[Outcome, str | None]:
         """The outcome with the files it depends on, and why it may not stand for another run."""
         if self._keys is None or flight.key is None:
-            return landed.outcome, "is not cached"
+            return landed.outcome, never(flight.planned.step)
         kept = self._keys.judge(
             flight.planned, flight.inputs, landed.outcome.change, landed.read, landed.written
         )

@@ -23,7 +23,7 @@ from nbvertex.home import Home, writing
 from nbvertex.lineage import CellRow, Lineage, Outcome, Run, StepRow
 from nbvertex.locks import Lock
 from nbvertex.plan import missing_names
-from nbvertex.state import FileSeen, Held, Inputs
+from nbvertex.state import Change, FileSeen, Held, Inputs
 
 KEPT_IN_MEMORY = 64 << 20  # bytes of small artifacts that are not read again from the database
 LETTERS = string.ascii_lowercase + string.digits
@@ -166,7 +166,11 @@ class Ledger:
             self._flush(lambda tx: None)
 
     def _flush(self, more: Callable[[Transaction], None]) -> None:
-        need = sum(len(self._blobs[digest]) for digest in self._fresh)
+        outcomes = [entry.outcome for entry in self._pending if entry.outcome is not None]
+        written = self._fresh.intersection(
+            held.digest for outcome in outcomes for held in outcome.change.held
+        )
+        need = sum(len(self._blobs[digest]) for digest in written)
         with self.database.write(durable=self.unsaved, need=need) as tx:
             for entry in self._pending:
                 self._write(tx, entry)
@@ -175,7 +179,7 @@ class Ledger:
             more(tx)
         self._pending.clear()
         self._running.clear()
-        self._fresh.clear()
+        self._fresh -= written
 
     def _write(self, tx: Transaction, entry: Entry) -> None:
         row = entry.row
@@ -252,6 +256,10 @@ class Ledger:
             self._keep(held.digest, blob)
         elif path is not None:
             self.store.adopt(held.digest, Path(path))
+
+    def let_go(self, change: Change) -> None:
+        """What a step left is of no use any more; what it had written to files, `garbage` finds."""
+        self._fresh.difference_update(held.digest for held in change.held)
 
     def hand_out(self, inputs: Inputs) -> tuple[list[dict[str, Any]], list[bytes]]:
         """The artifacts of a step's inputs as its process wants them, and the bytes of the small ones.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -191,6 +192,31 @@ def test_what_is_never_cached(changed: dict[str, Any], options: Options, why: st
     assert never(Step(name="s", cells=(), facts=Facts(**changed), options=options)) == why
 
 
+def test_cell_that_varies_is_never_cached() -> None:
+    """Who marks a cell varies wants it anew each time, unless the step says otherwise."""
+    cell = Cell(position=1, source="x", varies=True)
+    assert never(Step(name="s", cells=(cell,))) == "is marked varies"
+    assert never(Step(name="s", cells=(cell,), options=Options(cache=True))) is None
+
+
+def test_counter_in_a_file(tmp_path: Path) -> None:
+    """A declared file that a step changes in place is never put back to what it was before."""
+    options = Options(outputs=("n",))
+    made = pretend.pipeline(
+        pretend.step("a", COUNT, options=options, files_read=("n",), files_written=("n",))
+    )
+    (tmp_path / "n").write_text("0")
+    shown = []
+    for _ in range(3):
+        with contextlib.chdir(tmp_path):
+            result = run(
+                made, home=Home(tmp_path / "home"), cwd=tmp_path, pool_factory=pretend.Pool(), jobs=1
+            )
+        shown.append(result.steps["a"].cells[1].outputs[0]["text"])
+    assert shown == ["1\n", "2\n", "3\n"]
+
+
+COUNT = "with open('n') as f: n = int(f.read()) + 1\nwith open('n', 'w') as f: f.write(str(n))\nprint(n)"
 RANDOM = Facts(outside=("random",))
 
 
@@ -232,7 +258,9 @@ def test_random_numbers(
         (Facts(outside=("files",)), Options(), [], [], "touches files that could not be observed"),
         (Facts(outside=("files",), files_read=("in.csv",)), Options(), [], [], None),
         (Facts(), Options(), [], ["out.csv"], "writes files that are not declared"),
-        (Facts(), Options(outputs=("out.csv",)), ["out.csv"], ["out.csv"], None),
+        (Facts(), Options(outputs=("out.csv",)), [], ["out.csv"], None),
+        (Facts(), Options(outputs=("out.csv",)), ["out.csv"], ["out.csv"], "reads a file that it writes"),
+        (Facts(files_read=("out.csv",)), Options(outputs=("out.csv",)), ["out.csv"], ["out.csv"], None),
         (Facts(), Options(), [], ["gone.csv"], None),
         (Facts(outside=("files",)), Options(cache=True), [], ["out.csv"], None),
     ],

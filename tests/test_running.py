@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nbvertex.home import Home
 from nbvertex.ledger import Ledger
 
 
-def run(folder: Path, cells: Sequence[dict[str, Any]], **asked: Any) -> RunResult:
+def run(folder: Path, cells: Sequence[str | Mapping[str, Any]], **asked: Any) -> RunResult:
     """Run a notebook of these cells in a folder of its own."""
     path = making.write(folder / "nb.ipynb", cells)
     pipeline, problems = convert.check(notebook.read(path))
@@ -59,7 +59,11 @@ def test_notebook_as_steps(tmp_path: Path, jobs: int) -> None:
 
 def test_error_names_cell_and_line(tmp_path: Path) -> None:
     """A failing cell is told by the notebook's own cell and line, and a mended notebook goes on from there."""
-    cells = [cell("x = 1\nopen('log', 'a').write('a')", "step:a"), "text", cell("y = 2\n\nx / 0", "step:b")]
+    cells: list[str | dict[str, Any]] = [
+        cell("x = 1\nopen('log', 'a').write('a')", "step:a"),
+        "text",
+        cell("y = 2\n\nx / 0", "step:b"),
+    ]
     first = run(tmp_path, cells)
     assert isinstance(first.error, StepFailed)
     assert (first.error.place.cell, first.error.place.line) == (3, 3)
