@@ -127,6 +127,11 @@ class Listener:
         values = {name: (kind, digest, text) for name, (kind, digest, text) in frame["values"].items()}
         yield Surveyed(self.job.id, frame["position"], values, tuple(frame["gone"]))
 
+    def _dropped(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        if self._position:
+            self._outputs[self._position].drop(frame["size"])
+        yield from ()
+
     def _clear(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         if self._position:
             self._outputs[self._position].clear(frame["wait"])

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 Output = dict[str, Any]
-_OVERHEAD = 100  # bytes that an output takes beside its data
+_OVERHEAD = 300  # bytes that an output takes beside its data
 
 
 class Outputs:
@@ -34,21 +34,20 @@ class Outputs:
     def text(self, stream: str, data: bytes) -> Output | None:
         """Add bytes written to a stream; gives the output to show now, if any."""
         self._before_next()
-        room = self._limit - self._size
-        if self._notice is not None or room <= 0:
-            self._drop(len(data))
+        if self._notice is not None:
+            self._dropped += len(data)
             return None
-        kept = data[:room]
+        last = self._list[-1] if self._list else None
+        if last is None or last["output_type"] != "stream" or last["name"] != stream:
+            last = {"output_type": "stream", "name": stream, "text": []}
+            self._list.append(last)
+            self._size += _OVERHEAD
+        kept = data[: max(0, self._limit - self._size)]
         self._size += len(kept)
         text = self._decoders[stream].decode(kept)
-        if text:
-            last = self._list[-1] if self._list else None
-            if last is None or last["output_type"] != "stream" or last["name"] != stream:
-                last = {"output_type": "stream", "name": stream, "text": []}
-                self._list.append(last)
-            last["text"].append(text)
+        last["text"].append(text)
         if len(kept) < len(data):
-            self._drop(len(data) - len(kept))
+            self.drop(len(data) - len(kept))
         return {"output_type": "stream", "name": stream, "text": text} if text else None
 
     def add(self, output: Output) -> bool:
@@ -56,7 +55,7 @@ class Outputs:
         self._before_next()
         size = _size(output)
         if output["output_type"] != "error" and (self._notice is not None or self._size + size > self._limit):
-            self._drop(size)
+            self.drop(size)
             return False
         self._size += size
         self._list.append(output)
@@ -66,7 +65,7 @@ class Outputs:
         """Give an output that was added before another content; False where there is no room for it."""
         size = self._size - _size(output) + _size({"data": data, "metadata": metadata})
         if size > self._limit:
-            self._drop(_size({"data": data}))
+            self.drop(_size({"data": data}))
             return False
         self._size = size
         output.update(data=data, metadata=metadata)
@@ -84,7 +83,8 @@ class Outputs:
             self._clear_next = False
             self._reset()
 
-    def _drop(self, size: int) -> None:
+    def drop(self, size: int) -> None:
+        """Count what there was no room for."""
         if self._notice is None:
             self._notice = {"output_type": "stream", "name": "stderr", "text": []}
             self._list.append(self._notice)
@@ -99,10 +99,11 @@ class Outputs:
         if self._notice is not None:
             cut = f"{self._dropped:,} bytes of output were dropped here; a cell keeps {self._limit:,} bytes"
             self._notice["text"] = [f"\n[nbvertex: {cut}]\n"]
-        return tuple(
+        joined = (
             {**output, "text": "".join(output["text"])} if output["output_type"] == "stream" else output
             for output in self._list
         )
+        return tuple(output for output in joined if output.get("text") != "")
 
 
 def _size(output: Output) -> int:

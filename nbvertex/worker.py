@@ -44,6 +44,8 @@ __all__ = [
 ]  # fmt: skip
 
 RUNTIME = Path(__file__).parent / "runtime"
+_NAP = 0.001
+_BUSY = 5  # events of one read
 _PATIENCE = 2.0  # seconds for the warm process to end by itself
 
 
@@ -81,6 +83,7 @@ class Pool:
         self._lines: dict[str, Line] = {}
         self._past: set[Line] = set()  # steps that are over, whose pipes somebody may still write to
         self._selector = selectors.DefaultSelector()
+        self._looked, self._trickles = 0.0, False
         self._kills = _memory_kills()
         self._start_warm()
 
@@ -224,6 +227,7 @@ class Pool:
             if not line.pipes:
                 self._past.discard(line)
             return []
+        self._trickles = all(isinstance(event, Output) for event in events) and len(events) < _BUSY
         self._forget_if_over(line)
         return events
 
@@ -283,13 +287,21 @@ class Pool:
             now = time.monotonic()
             due = [line.kill_at for line in self._lines.values() if line.kill_at is not None]
             wait = [max(0.0, at - now) for at in (*due, *([] if deadline is None else [deadline]))]
-            for key, mask in self._selector.select(min(wait) if wait else None):
+            for key, mask in self._select(min(wait) if wait else None):
                 if self._selector.get_map().get(key.fd) is key:  # not forgotten in this very round
                     events += key.data(mask)
             self._kill_late()
             if deadline is not None and time.monotonic() >= deadline:
                 break
         return events
+
+    def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What can be read and written; where texts keep coming in small pieces, a moment later and more of it."""
+        ready = self._selector.select(timeout)
+        if self._trickles and time.monotonic() - self._looked < _NAP:
+            time.sleep(_NAP)
+        self._looked, self._trickles = time.monotonic(), False
+        return ready
 
     def proceed(self, job_id: str) -> None:
         """Let an early step that waits go on."""
