@@ -30,6 +30,7 @@ from nbvertex.outputs import Outputs
 from nbvertex.pipeline import Pipeline
 
 MARK = "nbvertex"  # the key of our metadata
+WITH_IDS = (4, 5)  # the first nbformat whose cells have ids
 STOPPED = "nbvertex-stopped"  # the tag of the cells that say where a run stopped
 INJECTED = "injected-parameters"  # papermill's tag, so that its tools know the cell
 
@@ -155,7 +156,8 @@ def compose(raw: Mapping[str, Any], pipeline: Pipeline, result: RunResult, versi
             cells += [_flag()] if position == stopped else []
             cells.append(_told(cell, position, step_of.get(position), result))
         cells += [injected[position]] if position in injected else []
-    notebook["cells"] = _identified(cells, (notebook.get("nbformat"), notebook.get("nbformat_minor")))
+    notebook["cells"] = cells
+    _identify(notebook)
     return notebook
 
 
@@ -242,18 +244,21 @@ def _markdown(source: str) -> dict[str, Any]:
     return {"cell_type": "markdown", "metadata": {"tags": [STOPPED]}, "source": source}
 
 
-def _identified(cells: list[dict[str, Any]], version: tuple[Any, Any]) -> list[dict[str, Any]]:
-    """The cells with an id for those that we made, where the format has ids."""
-    if version < (4, 5):
-        return cells
-    taken = {cell["id"] for cell in cells if "id" in cell}
+def _identify(notebook: dict[str, Any]) -> None:
+    """Give each cell an id where the format has ids; some editors write them into notebooks of an older one."""
+    cells = notebook["cells"]
+    taken = [cell["id"] for cell in cells if "id" in cell]
+    version = (notebook.get("nbformat"), notebook.get("nbformat_minor"))
+    if version < WITH_IDS:
+        if not taken:
+            return
+        notebook["nbformat"], notebook["nbformat_minor"] = WITH_IDS
     made = 0
     for cell in cells:
         while "id" not in cell:
             made += 1
             if f"nbvertex-{made}" not in taken:
                 cell["id"] = f"nbvertex-{made}"
-    return cells
 
 
 def traceback_of(result: RunResult) -> tuple[str, ...]:

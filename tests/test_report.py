@@ -200,6 +200,16 @@ def test_a_notebook_without_ids_gets_none() -> None:
     assert not any("id" in cell for cell in notebook["cells"])
 
 
+def test_ids_where_the_format_has_none() -> None:
+    """Colab writes them into notebooks of nbformat 4.0; they are kept, in a format that knows them."""
+    source = raw()
+    source["nbformat_minor"] = 0
+    del source["cells"][1]["id"]
+    notebook = composed(source=source)
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert [cell["id"] for cell in notebook["cells"]] == ["c1", "nbvertex-1", "c3", "c4", "c5"]
+
+
 def test_a_script_gets_a_kernel() -> None:
     """A notebook that names no kernel gets the one it ran in, so that Jupyter does not ask."""
     source = raw()
