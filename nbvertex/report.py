@@ -163,7 +163,8 @@ def compose(raw: Mapping[str, Any], pipeline: Pipeline, result: RunResult, versi
 
 def _ours(cell: Mapping[str, Any]) -> bool:
     """Whether an earlier report put the cell there."""
-    return STOPPED in cell.get("metadata", {}).get("tags", ())
+    tags = cell["metadata"].get("tags")
+    return isinstance(tags, list) and STOPPED in tags
 
 
 def _told(cell: Mapping[str, Any], position: int, step: str | None, result: RunResult) -> dict[str, Any]:
@@ -247,9 +248,9 @@ def _markdown(source: str) -> dict[str, Any]:
 def _identify(notebook: dict[str, Any]) -> None:
     """Give each cell an id where the format has ids; some editors write them into notebooks of an older one."""
     cells = notebook["cells"]
-    taken = [cell["id"] for cell in cells if "id" in cell]
-    version = (notebook.get("nbformat"), notebook.get("nbformat_minor"))
-    if version < WITH_IDS:
+    taken = {cell["id"] for cell in cells if "id" in cell}
+    minor = notebook.setdefault("nbformat_minor", 0)
+    if (notebook["nbformat"], minor) < WITH_IDS:
         if not taken:
             return
         notebook["nbformat"], notebook["nbformat_minor"] = WITH_IDS

@@ -200,6 +200,15 @@ def test_a_notebook_without_ids_gets_none() -> None:
     assert not any("id" in cell for cell in notebook["cells"])
 
 
+def test_sloppy_notebooks() -> None:
+    """Tags that are no list, and no minor version."""
+    source = raw()
+    del source["nbformat_minor"]
+    source["cells"][2]["metadata"]["tags"] = None
+    source["cells"][3]["metadata"]["tags"] = "nbvertex-stopped"
+    assert len(report.compose(source, PIPELINE, result(), "9.9")["cells"]) == 5
+
+
 def test_ids_where_the_format_has_none() -> None:
     """Colab writes them into notebooks of nbformat 4.0; they are kept, in a format that knows them."""
     source = raw()
