@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from nbvertex import worker
-from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound, Refused, StepFailed
+from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound, Refused, StepFailed, StoreError
 from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, Surveyed
+from nbvertex.home import cannot_write
 from nbvertex.lineage import CellRow, Outcome
 from nbvertex.locks import Lock
 from nbvertex.outputs import Output
 from nbvertex.plan import Planned
 from nbvertex.state import Inputs
+
+NO_SPACE = re.compile(r"OSError: \[Errno (\d+)\] (.*?)(?:: '(.*)')?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +192,19 @@ def why_crashed(result: worker.Result, flight: Flight, notebook: str) -> Crashed
         case worker.Refused(problems=problems):
             return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
         case worker.Died(message=message):
+            if (full := _disk_full(message)) is not None:
+                return Crashed(full, again=False)
             return Crashed(StepFailed(message, place=place(flight.at), code="step-died"))
         case worker.Done():
             raise AssertionError("a step that ended well did not crash")
+
+
+def _disk_full(message: str) -> StoreError | None:
+    """What a step's process says that could not write its values."""
+    found = NO_SPACE.fullmatch(message)
+    if found is None or int(found[1]) not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return None
+    return cannot_write(Path(found[3] or "the values of the step"), OSError(int(found[1]), found[2]))
 
 
 def _problem(found: Mapping[str, Any], place: Place) -> Problem:

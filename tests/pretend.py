@@ -132,7 +132,11 @@ class Pool:
                 )
                 return
             values.update({name: value for place, name, value in job.parameters if place == cell.position})
-        yield worker.Ended(job.id, self._result(job, values, objects, digests))
+        try:
+            result = self._result(job, values, objects, digests)
+        except OSError as problem:
+            result = worker.Died(None, None, f"OSError: {problem}")
+        yield worker.Ended(job.id, result)
 
     def _result(
         self, job: worker.Job, values: dict[str, Any], objects: dict[str, Any], digests: dict[str, str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -235,6 +236,29 @@ def test_every_durable_call(tmp_path: Path, how: str, jobs: int) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         crash_at(folder, number, how, jobs)
+
+
+@pytest.mark.parametrize("size", [1_000, 30_000, 64_000, 120_000, 200_000, 2_000_000])
+def test_little_space(tmp_path: Path, size: int) -> None:
+    """No file may grow beyond some bytes: one error of ours, nothing half written, and with more space it goes on."""
+    home, log, told = Home(tmp_path / "home"), Log(tmp_path / "log"), tmp_path / "told"
+
+    def work() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        result = attempt(home, log, jobs=1)
+        if result.error is not None:
+            told.write_text(f"{result.error.code} {result.error}")
+
+    code = in_a_child(work)
+    assert code in (0, 71)
+    if told.exists():
+        assert told.read_text().startswith("disk-full no space left to write /")
+    if code == 71:
+        assert log.lines() == []
+        assert attempt(home, log, jobs=1).error is None
+    else:
+        go_on(home, log, 1)
 
 
 def kill_and_go_on(folder: Path, draw: random.Random, depth: int) -> None:
