@@ -1,4 +1,4 @@
-"""Functions that remember: `functools.lru_cache` with its entries and counts, `functools.singledispatch`."""
+"""Functions that remember: `functools.lru_cache` with its entries and counts, `functools.singledispatch`, `cmp_to_key`."""
 
 from __future__ import annotations
 
@@ -161,3 +161,11 @@ def fill_single_dispatch(wrapper: Any, state: tuple[dict[type, Callable[..., Any
     for cls, function in registry.items():
         wrapper.register(cls, function)
     wrapper.__dict__.update(extra)
+
+
+def reduce_key_wrapper(wrapper: Any) -> Reduced:
+    """What ``functools.cmp_to_key`` made of a function."""
+    held = [part for part in gc.get_referents(wrapper) if part is not type(wrapper)]
+    if len(held) != 1:
+        raise carried.CannotTravel("a key that cmp_to_key has made", "compare in the step that makes it")
+    return functools.cmp_to_key, (held[0],)

@@ -17,12 +17,15 @@ for _name in __future__.all_feature_names:
     _FUTURE |= getattr(__future__, _name).compiler_flag
 _TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, without importing ast
 
+numbers: dict[
+    str, int
+] = {}  # file name -> number of its cell, for tracebacks; IPython's own where it has one
 _trees: dict[tuple[str, str, int], list[types.CodeType]] = {}
 _places: dict[tuple[str, str, int], Places] = {}
 
 
 def describe(code: types.CodeType) -> tuple[str, Any]:
-    """How to get the code again: ``("cell", (file name, source, flags, statement, path))`` or ``("parts", (...))``.
+    """How to get the code again: ``("cell", (file name, source, number, ...))`` or ``("parts", (...))``.
 
     The second form serves code that no cell's source gives back exactly (made by exec, or changed since).
     """
@@ -32,7 +35,7 @@ def describe(code: types.CodeType) -> tuple[str, Any]:
         flags = code.co_flags & _FUTURE
         found = _find(code, code.co_filename, source, flags)
         if found is not None:
-            return "cell", (code.co_filename, source, flags, *found)
+            return "cell", (code.co_filename, source, numbers.get(code.co_filename), flags, *found)
     return "parts", _parts(code)
 
 
@@ -40,11 +43,19 @@ def restore(kind: str, data: Any) -> types.CodeType:
     """The code object that `describe` described; the cell's source is registered for tracebacks."""
     if kind == "parts":
         return types.CodeType(*data)
-    filename, source, flags, statement, path = data
+    filename, source, number, flags, statement, path = data
+    if number is not None:
+        numbers.setdefault(filename, number)
     code: types.CodeType = _statements(filename, source, flags)[statement]
     for name, ordinal in path:
         code = [c for c in _children(code) if c.co_name == name][ordinal]
     return code
+
+
+def number_in(shell: Any) -> None:
+    """Let tracebacks name the cells that earlier steps ran by their numbers."""
+    global numbers
+    numbers = getattr(shell.compile, "_filename_map", numbers)
 
 
 def remember(filename: str, source: str) -> None:

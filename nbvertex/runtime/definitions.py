@@ -9,8 +9,8 @@ import itertools
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from . import code as codes
 
@@ -88,7 +88,27 @@ def _globals_of(function: types.FunctionType) -> Any:
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is not None and vars(module) is function.__globals__:
         return name
-    return {k: v for k, v in function.__globals__.items() if k != "__builtins__"}
+    return Globals.of(function.__globals__)
+
+
+class Globals:
+    """The global names of code that belongs to no module; a plain dict on the other side."""
+
+    _known: ClassVar[dict[int, Globals]] = {}  # one for each dict, so that functions still share it
+
+    def __init__(self, contents: dict[str, Any]) -> None:
+        self.contents = contents
+
+    @classmethod
+    def of(cls, contents: dict[str, Any]) -> Globals:
+        """The one that stands for this dict."""
+        found = cls._known.get(id(contents))
+        if found is None or found.contents is not contents:
+            found = cls._known[id(contents)] = cls(contents)
+        return found
+
+    def __reduce__(self) -> Reduced:
+        return dict, (), None, None, iter([(k, v) for k, v in self.contents.items() if k != "__builtins__"])
 
 
 def make_function(
@@ -167,8 +187,12 @@ def is_written_in_python(cls: type) -> bool:
     )
 
 
-def reduce_class(cls: type) -> Reduced:
-    """What rebuilds a class: metaclass, name, bases, slots; then everything its dictionary holds."""
+def reduce_class(cls: type, subclasses: Sequence[str]) -> Reduced:
+    """What rebuilds a class: metaclass, name, bases, slots; then everything its dictionary holds.
+
+    Args:
+        subclasses: the entries of its subclasses, in their order; they are loaded with it (`reunite`).
+    """
     contents = dict(vars(cls))
     slots = contents.get("__slots__")
     created = _MADE_BY_PYTHON | set(_slot_names(cls, slots))
@@ -176,6 +200,7 @@ def reduce_class(cls: type) -> Reduced:
     if isinstance(cls, abc.ABCMeta):
         state["registry"] = [ref() for ref in abc._get_dump(cls)[0] if ref() is not None]  # type: ignore[attr-defined]
         state["abstract"] = getattr(cls, "__abstractmethods__", frozenset())
+    state["subclasses"] = list(subclasses)
     names = tuple(itertools.takewhile(lambda name: name not in created, contents))
     args = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, slots, names)
     return make_class, args, state, None, None, set_class
@@ -229,8 +254,27 @@ def _nothing(cls: type, /, **kwargs: Any) -> None:
     return None
 
 
+families: list[tuple[type, list[str]]] = []  # classes that have arrived, and the entries of their subclasses
+
+
+def reunite(entry: Callable[[str], Any]) -> None:
+    """Let every class that has arrived know its subclasses in their order.
+
+    Args:
+        entry: gives the object of an entry.
+    """
+    for cls, subclasses in families:
+        arrived = [entry(sub) for sub in subclasses]
+        if type.__subclasses__(cls) != arrived:
+            for sub in arrived:
+                sub.__bases__ = sub.__bases__  # its bases list it anew, last
+    families.clear()
+
+
 def set_class(cls: type, state: dict[str, Any]) -> None:
     """Give a rebuilt class its dictionary."""
+    if state["subclasses"]:
+        families.append((cls, state["subclasses"]))
     for name, value in state["dict"].items():
         if name not in ("__module__", "__qualname__", "__slots__"):
             type.__setattr__(cls, name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import sys
 from typing import Any
@@ -34,11 +35,7 @@ def read(opened: container.Opened) -> list[Any]:
 
 def encode(objects: list[Any], dump: pickler.Dump) -> tuple[str, bytes, list[memoryview]]:
     """The safest format that gives back exactly these objects."""
-    if (
-        not (dump.buffers or dump.by_name)
-        and len(dump.stream) <= container.SMALL
-        and _is_json(objects, set())
-    ):
+    if not (dump.buffers or dump.by_name) and len(dump.stream) <= container.SMALL and _fits_json(objects):
         return "json", json.dumps(objects, separators=(",", ":")).encode(), []
     buffers = [b.raw() for b in dump.buffers]
     if len(objects) == 1 and len(buffers) == 1 and _is_array(objects[0]):
@@ -63,13 +60,20 @@ def _is_array(obj: Any) -> bool:
     return plain and arrays.owner_of(obj) is None
 
 
+def _fits_json(objects: list[Any]) -> bool:
+    try:
+        return _is_json(objects, set())
+    except RecursionError:
+        return False
+
+
 def _is_json(obj: Any, seen: set[int]) -> bool:
     """Does JSON give back exactly this, nothing in it shared?"""
     kind = type(obj)
     if kind in (str, int, bool, type(None)):
         return True
     if kind is float:
-        return obj == obj and abs(obj) != float("inf")
+        return math.isfinite(obj)
     if kind not in (list, dict) or id(obj) in seen:
         return False
     seen.add(id(obj))

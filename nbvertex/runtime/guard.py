@@ -1,10 +1,139 @@
-"""Watches what a step does to the world outside it."""
+"""Watches what a step does to the world outside: which files it opens, and when it is about to do what others see."""
 
 from __future__ import annotations
 
+import os
+import select
+import sys
+import sysconfig
+import tempfile
+import threading
+from collections.abc import Callable
 from typing import Any
 
+from . import streams, wire
 
-def files() -> dict[str, Any]:
-    """The files that this process has opened so far."""
-    return {"read": [], "written": []}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_PRIVATE = ("/dev/null", "/dev/tty", "/dev/shm/", "/proc/", "/sys/", "/dev/urandom", "/dev/random")
+# events whose first argument is a path that is changed, or whose first two are
+_CHANGES = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 1, "os.link": 2, "os.symlink": 2,
+            "os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1, "os.setxattr": 1, "os.removexattr": 1}  # fmt: skip
+_EFFECTS = {
+    "subprocess.Popen": "start a child process", "os.system": "start a child process", "os.fork": "fork",
+    "os.forkpty": "start a child process", "os.posix_spawn": "start a child process",
+    "os.spawn": "start a child process", "os.exec": "become another program",
+    "socket.connect": "connect to a socket", "socket.bind": "listen on a socket",
+    "socket.sendto": "send to a socket", "socket.sendmsg": "send to a socket",
+    "os.kill": "signal a process", "os.killpg": "signal a process", "webbrowser.open": "open a browser",
+}  # fmt: skip
+
+
+class Guard:
+    """What a step's process has opened; an early one stops before its first effect.
+
+    Args:
+        outlet: the way to the host.
+        early: wait for the host before the first effect.
+        ignored: a folder whose files do not count: the store's.
+    """
+
+    def __init__(self, outlet: streams.Outlet, *, early: bool, ignored: str) -> None:
+        self.early = early
+        self._outlet = outlet
+        self._lock = threading.Lock()
+        self._opened: dict[str, dict[str, None]] = {"read": {}, "written": {}}
+        self._unchanging = (*_installed(), *_PRIVATE)
+        self._ignored = ignored + os.sep
+        self._temporary = tempfile.gettempdir() + os.sep
+        self._hear: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
+            "open": self._open,
+            "sqlite3.connect": self._database,
+            **dict.fromkeys(_CHANGES, self._change),
+            **dict.fromkeys(_EFFECTS, self._effect),
+        }
+
+    def watch(self) -> None:
+        """Begin; it cannot be ended."""
+        hear = self._hear.get
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            listener = hear(event)
+            if listener is not None:
+                listener(event, arguments)
+
+        sys.addaudithook(hook)
+
+    def files(self) -> dict[str, list[str]]:
+        """The files opened so far, those of Python and its packages left out."""
+        return {how: list(paths) for how, paths in self._opened.items()}
+
+    # ------------------------------------------------------------------------------------------ what is heard
+
+    def _open(self, event: str, arguments: tuple[Any, ...]) -> None:
+        path, _, flags = arguments
+        if not flags & _WRITES:
+            self._note("read", path)
+            return
+        if flags & os.O_RDWR and not flags & os.O_TRUNC:
+            self._note("read", path)
+        self._about_to_write(path, new=bool(flags & os.O_EXCL))
+
+    def _database(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if arguments[0] not in (":memory:", ""):
+            self._note("read", arguments[0])
+            self._about_to_write(arguments[0])
+
+    def _change(self, event: str, arguments: tuple[Any, ...]) -> None:
+        for path in arguments[: _CHANGES[event]]:
+            self._about_to_write(path, new=event == "os.mkdir")
+
+    def _effect(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.early:
+            self._wait(_EFFECTS[event])
+
+    def _about_to_write(self, path: Any, *, new: bool = False) -> None:
+        absolute = _absolute(path)
+        if absolute is None or absolute.startswith((*_PRIVATE, self._ignored)) or "/__pycache__" in absolute:
+            return
+        self._opened["written"][absolute] = None
+        if self.early and not (new and absolute.startswith(self._temporary)):
+            self._wait(f"change {absolute}")
+
+    def _note(self, how: str, path: Any) -> None:
+        absolute = _absolute(path)
+        if absolute is not None and not absolute.startswith((*self._unchanging, self._ignored)):
+            self._opened[how][absolute] = None
+
+    # ------------------------------------------------------------------------------------------------ waiting
+
+    def _wait(self, what: str) -> None:
+        if not self._outlet.mine:
+            return
+        with self._lock:  # other threads wait for the one that asks
+            if not self.early:
+                return
+            if not select.select([self._outlet.sock], [], [], 0)[0]:
+                self._outlet.notice({"kind": "waiting", "what": what})
+            if wire.read(self._outlet.sock) is None:
+                os._exit(1)
+            self.early = False
+
+
+def _absolute(path: Any) -> str | None:
+    try:
+        given = os.fspath(path)
+    except TypeError:  # a descriptor: its file was seen when it was opened
+        return None
+    text = os.fsdecode(given)
+    try:
+        return os.path.normpath(text if text.startswith("/") else os.path.join(os.getcwd(), text))
+    except FileNotFoundError:  # the working folder has been removed
+        return None
+
+
+def _installed() -> list[str]:
+    """Where Python and its packages lie."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = {sysconfig.get_path(name) for name in names} | {sys.prefix + "/lib", sys.base_prefix + "/lib"}
+    ours = os.path.dirname(os.path.abspath(__file__))
+    return [folder.rstrip(os.sep) + os.sep for folder in (*folders, ours)]

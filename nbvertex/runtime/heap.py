@@ -7,7 +7,7 @@ import types
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import carried, container, definitions, formats, history, kinds, outside, pickler, probes, saving
+from . import carried, code, container, definitions, formats, history, kinds, outside, pickler, probes, saving
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Heap:
         self._records = {entry: record for record in self.inputs["artifacts"] for entry in record["entries"]}
         self.names = dict(self.inputs["names"])
         definitions.use(namespace)
+        code.number_in(self.shell)
         kinds.resolver = self.entry
         ambient = {name: entry for name, entry in self.names.items() if name.startswith("@")}
         self.outside.begin(self.shell)
@@ -65,6 +66,7 @@ class Heap:
         rest = {n: self.entry(e) for n, e in ambient.items() if n not in outside.FIRST}
         bound = [obj.__name__ for obj in self.objects.values() if isinstance(obj, types.ModuleType)]
         self.outside.modules.import_again(rest.get("@imports", []), self.inputs.get("imports", []), bound)
+        definitions.reunite(self.entry)
         self._take_baseline()
         self.outside.apply(rest)
         if "@history" in rest:

@@ -26,7 +26,7 @@ def reduce(obj: Any) -> Any:
         return NotImplemented
     base = next((c for c in cls.__mro__ if c in _VALUES or c in _CONTAINERS), None)
     if isinstance(obj, BaseException):
-        return _exception(obj)
+        return exception(obj)
     if base is None and not _is_plain_layout(cls):
         return NotImplemented
     return make, (cls, base, _value(obj, base)), _state(obj, base), None, None, fill
@@ -119,7 +119,10 @@ def fill(obj: Any, state: tuple[Any, ...]) -> None:
                 break
 
 
-def _exception(error: BaseException) -> Any:
+def exception(error: BaseException) -> Any:
+    """An exception with all that it says, but for its traceback, which belongs to the process."""
+    if type(error).__reduce__ is not BaseException.__reduce__ and definitions.is_importable(type(error)):
+        return NotImplemented
     extras = {
         "cause": error.__cause__,
         "context": error.__context__,

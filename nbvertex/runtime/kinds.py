@@ -24,6 +24,7 @@ class Pickler(Protocol):
 
     def refer(self, obj: Any) -> Any: ...
     def is_elsewhere(self, obj: Any) -> bool: ...
+    def family(self, cls: type) -> list[str]: ...
 
 
 Handler = Callable[[Pickler, Any], Any]
@@ -87,7 +88,7 @@ def _class(pickler: Pickler, cls: type) -> Any:
         return getattr, (types, _OF_PYTHON[cls])
     if not definitions.is_written_in_python(cls):
         raise carried.refusal(cls)
-    return pickler.refer(cls) or definitions.reduce_class(cls)
+    return pickler.refer(cls) or definitions.reduce_class(cls, pickler.family(cls))
 
 
 _UNNAMED = {type(None): None, type(NotImplemented): NotImplemented, type(...): ...}
@@ -137,10 +138,10 @@ def _lru_cache(pickler: Pickler, wrapper: Any) -> Any:
 
 
 def _block(pickler: Pickler, block: Any) -> Any:
-    """A block of a pandas object. With copy-on-write two pandas objects never share what can be seen."""
+    """A block of a pandas object. With copy-on-write, what two pandas objects share is copied when one writes."""
     how, args, *rest = block.__reduce__()
     numpy = sys.modules["numpy"]
-    if type(args[0]) is numpy.ndarray and arrays.is_plain(args[0]) and _copies_on_write():
+    if type(args[0]) is numpy.ndarray and arrays.is_plain(args[0]) and _copies_on_write(block):
         pickler.kept.append(args[0])
         return how, (_Alone(args[0]), *args[1:]), *rest
     return NotImplemented
@@ -156,9 +157,11 @@ class _Alone:
         return arrays.reduce_array(self.array)
 
 
-def _copies_on_write() -> bool:
-    pandas = sys.modules.get("pandas")
-    if pandas is None:
+def _copies_on_write(block: Any) -> bool:
+    """Does another pandas object use this block's memory, and neither may see the other write?"""
+    pandas = sys.modules["pandas"]
+    refs = getattr(block, "refs", None)
+    if refs is None or not refs.has_reference():
         return False
     if int(pandas.__version__.partition(".")[0]) >= 3:
         return True
@@ -193,6 +196,8 @@ def _handler_for(kind: type) -> Handler:
         return _refused
     if name == "concurrent.futures.thread.ThreadPoolExecutor":
         return _of(carried.reduce_thread_pool)
+    if name == "functools.KeyWrapper":
+        return _of(caches.reduce_key_wrapper)
     if name == "numpy.ndarray":
         return _array
     if name.startswith("pandas.core.internals.blocks.") or name == "pandas._libs.internals.Block":
@@ -227,6 +232,7 @@ _FAMILIES: tuple[tuple[type, Handler], ...] = (
     (types.ModuleType, _of(definitions.reduce_module)),
     (weakref.ref, _of(carried.reduce_weakref)),
     (threading.Thread, _refused),
+    (BaseException, _of(instances.exception)),
 )
 
 _DEFINED = (*definitions.KINDS, LRU_CACHE)

@@ -7,6 +7,7 @@ import functools
 import io
 import pickle
 import sys
+import threading
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,13 @@ class HeapPickler(pickle.Pickler):
         entry = self.entries[id(obj)]
         self.refs.add(entry)
         return kinds.resolve, (entry,)
+
+    def family(self, cls: type) -> list[str]:
+        """The entries of a class's subclasses: whoever has the class has them too."""
+        subclasses: list[type] = type.__subclasses__(cls)
+        found = [self.entries[id(sub)] for sub in subclasses if id(sub) in self.entries]
+        self.refs.update(entry for entry in found if entry not in self.own)
+        return found
 
     def is_elsewhere(self, obj: Any) -> bool:
         """Is this a definition with an entry of its own that is not being pickled now?"""
@@ -212,15 +220,44 @@ def _attempt(
     except carried.CannotTravel:
         raise
     except RecursionError:
-        raise carried.CannotTravel(
-            "a structure nested too deeply", "raise sys.setrecursionlimit, or flatten it"
-        ) from None
+        if sys.getrecursionlimit() >= _DEEPEST:
+            raise carried.CannotTravel("a structure nested too deeply", "flatten it") from None
+        return _on_a_big_stack(functools.partial(_attempt, make, objects, entries, own))
     except Exception as error:  # whatever a strange object's own code raises: it cannot travel
         raise carried.CannotTravel(
             _reason(error), "make it in the step that uses it, or keep only the data behind it"
         ) from error
     memo = {key: obj for key, (_, obj) in pickler.memo.copy().items()}
     return file.getvalue(), memo, pickler, buffers
+
+
+_DEEPEST = 1_000_000  # levels
+_BIG_STACK = 1 << 29  # bytes; only what is used is taken
+
+
+def _on_a_big_stack(work: Callable[[], Any]) -> Any:
+    """Long chains of objects are taken apart level by level, each on the stack."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((work(), None))
+        except carried.CannotTravel as error:
+            outcome.append((None, error))
+
+    limit, size = sys.getrecursionlimit(), threading.stack_size(_BIG_STACK)
+    sys.setrecursionlimit(_DEEPEST)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    finally:
+        sys.setrecursionlimit(limit)
+        threading.stack_size(size)
+    found, error = outcome[0]
+    if error is not None:
+        raise error
+    return found
 
 
 def _reason(error: Exception) -> str:

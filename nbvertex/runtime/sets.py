@@ -20,8 +20,9 @@ _TRIES = 300
 
 
 def keeps_order(items: AnySet) -> bool:
-    """Does the set come back in the same order when its items are added one after another?"""
-    return _is_same(type(items)(list(items)), items)
+    """Does the set come back as it is, with room for as many, when its items are added one after another?"""
+    again = type(items)(list(items))
+    return sys.getsizeof(again) == sys.getsizeof(items) and _is_same(again, items)
 
 
 def recipe(items: AnySet) -> tuple[list[Any], int]:
