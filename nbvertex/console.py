@@ -14,7 +14,6 @@ import click
 from nbvertex.errors import Exit, NbvertexError, Problem, ProblemsFound, visible
 
 COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
-UNEXPECTED = 70  # a fault of nbvertex itself (EX_SOFTWARE)
 
 
 def guarded(command: Callable[[], int | None], debugging: Callable[[], bool]) -> int:
@@ -50,7 +49,7 @@ def exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return Exit.INTERRUPTED
-    return Exit.REFUSED if isinstance(error, click.ClickException) or _of_a_file(error) else UNEXPECTED
+    return Exit.REFUSED if isinstance(error, click.ClickException) or _of_a_file(error) else Exit.UNEXPECTED
 
 
 def _of_a_file(error: BaseException) -> bool:

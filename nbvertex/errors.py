@@ -14,6 +14,7 @@ class Exit(enum.IntEnum):
     FAILED = 1
     REFUSED = 2
     REMOTE = 3
+    UNEXPECTED = 70  # a fault of nbvertex itself
     INTERRUPTED = 130
 
 

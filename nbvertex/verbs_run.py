@@ -26,7 +26,7 @@ from nbvertex.commandline import (
 from nbvertex.errors import UsageError, many
 
 if TYPE_CHECKING:
-    from nbvertex.actions.running import Ran
+    from nbvertex.actions.output import Ran
     from nbvertex.actions.runs import Attempt, Told
     from nbvertex.events import RunResult
     from nbvertex.live import View

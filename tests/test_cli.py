@@ -191,6 +191,17 @@ def test_a_wrong_call_is_one_error(
     assert "Traceback" not in said.err
 
 
+def test_a_fault_of_our_own() -> None:
+    """One line, how to see more, and an exit code that is none of the others."""
+    code = "from nbvertex import console\nraise SystemExit(console.guarded(lambda: 1 // 0, lambda: False))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (Exit.UNEXPECTED, "")
+    assert found.stderr.splitlines() == [
+        "error: unexpected ZeroDivisionError: integer division or modulo by zero",
+        "hint: run it again with --debug for the traceback",
+    ]
+
+
 def test_debug_shows_the_traceback(nbvertex: Callable[..., Said]) -> None:
     """And the error all the same."""
     said = nbvertex("show", "none.ipynb", "--debug")
