@@ -113,7 +113,9 @@ class Conductor:
         while True:
             interrupts.check()
             self._record_what_ended()
-            if self.failure is not None or self._head >= self.plan.end:
+            if self.failure is not None:
+                return
+            if self._head >= self.plan.end:
                 self._save()
                 return
             self._launch()
@@ -125,7 +127,7 @@ class Conductor:
                 self._save()
 
     def stop(self, why: str) -> None:
-        """Leave no process and no lock; the step whose turn it was has failed, the others were never there.
+        """Leave no process; the step whose turn it was has failed, the others were never there.
 
         Args:
             why: what to say of it.
@@ -133,9 +135,7 @@ class Conductor:
         head = self._flights.get(self._head)
         was_running = head is not None and head.running and not head.early
         self.deck.close()
-        for flight in self._flights.values():
-            flight.unlock()
-        self._unlock()
+        self.ledger.clear()
         if head is not None and was_running:
             outcome = Outcome(run=self.ledger.run, started=head.started, ended=time.time())
             row = row_of(head, "failed", ended=outcome.ended, error=why)
@@ -143,11 +143,17 @@ class Conductor:
             self.results[self._head] = result_of(head, "failed", outcome, why=why)
             self._tell_step(head, "failed", at=outcome.ended, error=why)
 
+    def unlock(self) -> None:
+        """Let other runs compute what this one was at."""
+        for flight in self._flights.values():
+            flight.unlock()
+        self._unlock_saved()
+
     def _save(self) -> None:
         self.ledger.flush()
-        self._unlock()
+        self._unlock_saved()
 
-    def _unlock(self) -> None:
+    def _unlock_saved(self) -> None:
         for lock in self._locks:
             lock.release()
         self._locks.clear()

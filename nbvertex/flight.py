@@ -192,19 +192,19 @@ def why_crashed(result: worker.Result, flight: Flight, notebook: str) -> Crashed
         case worker.Refused(problems=problems):
             return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
         case worker.Died(message=message):
-            if (full := _disk_full(message)) is not None:
+            if (full := _disk_full(message, planned.name)) is not None:
                 return Crashed(full, again=False)
             return Crashed(StepFailed(message, place=place(flight.at), code="step-died"))
         case worker.Done():
             raise AssertionError("a step that ended well did not crash")
 
 
-def _disk_full(message: str) -> StoreError | None:
+def _disk_full(message: str, step: str) -> StoreError | None:
     """What a step's process says that could not write its values."""
     found = NO_SPACE.fullmatch(message)
     if found is None or int(found[1]) not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return None
-    return cannot_write(Path(found[3] or "the values of the step"), OSError(int(found[1]), found[2]))
+    return cannot_write(Path(found[3] or f"the values of step {step}"), OSError(int(found[1]), found[2]))
 
 
 def _problem(found: Mapping[str, Any], place: Place) -> Problem:

@@ -132,11 +132,15 @@ class Ledger:
 
         self._flush(last)
 
+    def clear(self) -> None:
+        """Remove what steps have written and nobody took: there may be no room for the last rows else."""
+        if "scratch" in vars(self):
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
     def close(self) -> None:
         """Let the run and the database go."""
         if self._lock is not None:
-            if "scratch" in vars(self):
-                shutil.rmtree(self.scratch, ignore_errors=True)
+            self.clear()
             self._lock.release()
         self.database.close()
 

@@ -259,6 +259,7 @@ def _until_the_end(conductor: Conductor, repository: Repository) -> tuple[RunSta
             conductor.ledger.end(state, str(error) if error else None, repository.state())
         except NbvertexError as problem:  # the disk may be what made it fail: then that is told
             error, state = error or problem, "failed"
+        conductor.unlock()
     return state, error
 
 
