@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import sys
 import sysconfig
-import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import streams, wire
@@ -34,17 +34,20 @@ class Guard:
     Args:
         outlet: the way to the host.
         early: wait for the host before the first effect.
-        ignored: a folder whose files do not count: the store's.
+        ours: paths that do not count, since the step's values are loaded from there.
+        scratch: a folder that does not count, since they are saved there.
     """
 
-    def __init__(self, outlet: streams.Outlet, *, early: bool, ignored: str) -> None:
+    def __init__(
+        self, outlet: streams.Outlet, *, early: bool, ours: Iterable[str] = (), scratch: str = ""
+    ) -> None:
         self.early = early
         self._outlet = outlet
         self._lock = threading.Lock()
         self._opened: dict[str, dict[str, None]] = {"read": {}, "written": {}}
-        self._unchanging = (*_installed(), *_PRIVATE)
-        self._ignored = ignored + os.sep
-        self._temporary = tempfile.gettempdir() + os.sep
+        self._ours = frozenset(ours)
+        self._uncounted = (*_PRIVATE, scratch + os.sep)
+        self._temporary = os.environ.get("TMPDIR", "/tmp").rstrip(os.sep) + os.sep
         self._hear: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
             "open": self._open,
             "sqlite3.connect": self._database,
@@ -93,7 +96,7 @@ class Guard:
 
     def _about_to_write(self, path: Any, *, new: bool = False) -> None:
         absolute = _absolute(path)
-        if absolute is None or absolute.startswith((*_PRIVATE, self._ignored)) or "/__pycache__" in absolute:
+        if absolute is None or absolute.startswith(self._uncounted) or "/__pycache__" in absolute:
             return
         self._opened["written"][absolute] = None
         if self.early and not (new and absolute.startswith(self._temporary)):
@@ -101,8 +104,13 @@ class Guard:
 
     def _note(self, how: str, path: Any) -> None:
         absolute = _absolute(path)
-        if absolute is not None and not absolute.startswith((*self._unchanging, self._ignored)):
-            self._opened[how][absolute] = None
+        if (
+            absolute is None
+            or absolute in self._ours
+            or absolute.startswith((*self._uncounted, *_installed()))
+        ):
+            return
+        self._opened[how][absolute] = None
 
     # ------------------------------------------------------------------------------------------------ waiting
 
@@ -131,9 +139,10 @@ def _absolute(path: Any) -> str | None:
         return None
 
 
-def _installed() -> list[str]:
+@functools.cache
+def _installed() -> tuple[str, ...]:
     """Where Python and its packages lie."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {sysconfig.get_path(name) for name in names} | {sys.prefix + "/lib", sys.base_prefix + "/lib"}
     ours = os.path.dirname(os.path.abspath(__file__))
-    return [folder.rstrip(os.sep) + os.sep for folder in (*folders, ours)]
+    return tuple(folder.rstrip(os.sep) + os.sep for folder in (*folders, ours))

@@ -104,10 +104,20 @@ def _typevar(pickler: Pickler, var: Any) -> Any:
 
 
 def _array(pickler: Pickler, array: Any) -> Any:
-    if not arrays.is_plain(array):
-        return NotImplemented
+    if not arrays.is_plain(array):  # of objects: element by element
+        return (array.size and arrays.reduce_object_view(array)) or NotImplemented
     base = arrays.owner_of(array)
     return arrays.reduce_array(array) if base is None else arrays.reduce_view(array, base)
+
+
+def _own_array(pickler: Pickler, array: Any) -> Any:
+    """An instance of a subclass of ndarray; those that know how to travel (masked arrays) do so."""
+    numpy = sys.modules["numpy"]
+    if arrays.is_memmap(array):
+        return arrays.reduce_memmap(array)
+    if type(array).__reduce__ is not numpy.ndarray.__reduce__ or array.dtype.hasobject:
+        return NotImplemented
+    return arrays.reduce_subclass(array)
 
 
 def _shell(pickler: Pickler, shell: Any) -> Any:
@@ -204,6 +214,8 @@ def _handler_for(kind: type) -> Handler:
         return _block
     if kind in (type(sys.stdout), type(sys.stderr)) and kind is not io.TextIOWrapper:
         return _stream
+    if any(c.__module__ == "numpy" and c.__name__ == "ndarray" for c in kind.__mro__):
+        return _own_array
     for base, handler in _FAMILIES:
         if issubclass(kind, base):
             return handler

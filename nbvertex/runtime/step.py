@@ -78,11 +78,18 @@ class Step:
         self.parameters: list[tuple[int, str, Any]] = pickle.loads(blobs[0])
         self.blobs = blobs[1:]
         self.started = time.monotonic()
+        self.guard = guard.Guard(
+            outlet,
+            early=job["early"],
+            ours=[artifact["path"] for artifact in job["inputs"]["artifacts"] if "path" in artifact],
+            scratch=job["scratch"],
+        )
 
     def run(self) -> None:
         """Run the whole step and send its result."""
         os.environ.update(self.job["env"])
         os.chdir(self.job["cwd"])
+        self.guard.watch()
         held = heap.load(self.ip, self.job["inputs"], self.blobs)
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -97,7 +104,7 @@ class Step:
         self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
 
     def _facts(self) -> dict[str, Any]:
-        return {"seconds": time.monotonic() - self.started, "files": guard.files()}
+        return {"seconds": time.monotonic() - self.started, "files": self.guard.files()}
 
     async def _cells(self, held: heap.Heap) -> dict[str, Any] | None:
         self._inject(0)
