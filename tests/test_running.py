@@ -17,7 +17,7 @@ from making import cell
 
 from nbvertex import convert, notebook, runner
 from nbvertex.errors import StepFailed
-from nbvertex.events import RunResult
+from nbvertex.events import RunEvent, RunResult, StepChanged
 from nbvertex.home import Home
 from nbvertex.ledger import Ledger
 
@@ -70,6 +70,64 @@ def test_error_names_cell_and_line(tmp_path: Path) -> None:
     result = run(tmp_path, [*cells[:2], cell("print(x / 2)", "step:b")], resume=first.run)
     assert (result.error, text(result, 3)) == (None, "0.5\n")
     assert (tmp_path / "log").read_text() == "a"
+
+
+def independent(first: str) -> list[str | dict[str, Any]]:
+    """A slow step and a quick one, each of which leaves a note through a module that nobody reads beforehand."""
+    return [
+        cell("from notes import note", "setup"),
+        cell(f"a = sum(i for i in range(3_000_000))\n{first}", "step:slow"),
+        cell("note('quick')\nprint('noted')", "step:quick"),
+    ]
+
+
+NOTES = "def note(text):\n    with open('log', 'a') as file:\n        print(text, file=file)\n"
+
+
+def test_effects_side_by_side_keep_the_order(tmp_path: Path) -> None:
+    """A step that runs early stops before it does what others can see, until its turn has come."""
+    (tmp_path / "notes.py").write_text(NOTES)
+    running: list[str] = []
+
+    def watch(event: RunEvent) -> None:
+        if isinstance(event, StepChanged):
+            running.append(f"{event.step} {event.state}")
+
+    result = run(tmp_path, independent("note('slow')"), jobs=3, on_event=watch)
+    assert (result.error, text(result, 3)) == (None, "noted\n")
+    assert (tmp_path / "log").read_text() == "slow\nquick\n"
+    assert running.index("quick running") < running.index("slow done")
+
+
+def test_no_effect_after_a_failure(tmp_path: Path) -> None:
+    """What started early and is not reached leaves no trace."""
+    (tmp_path / "notes.py").write_text(NOTES)
+    result = run(tmp_path, independent("note('slow')\n1 / 0"), jobs=3)
+    assert result.steps["quick"].state == "skipped"
+    assert (tmp_path / "log").read_text() == "slow\n"
+
+
+@pytest.mark.parametrize(
+    "name, content, states",
+    [
+        ("notes.py", NOTES, ["cached", "cached"]),
+        ("notes.py", NOTES + "\nx = 1\n", ["done", "done"]),
+        ("data.csv", "2", ["cached", "done"]),
+    ],
+    ids=["nothing", "module", "data"],
+)
+def test_files_nobody_named(tmp_path: Path, name: str, content: str, states: list[str]) -> None:
+    """The user's own modules, and files opened by names that are made up while it runs, belong to a result."""
+    (tmp_path / "notes.py").write_text(NOTES)
+    (tmp_path / "data.csv").write_text("1")
+    cells = [
+        cell("import notes", "setup"),
+        cell("with open('data' + '.csv') as f: print(f.read(), notes)", "step:a"),
+    ]
+    assert run(tmp_path, cells).error is None
+    (tmp_path / name).write_text(content)
+    result = run(tmp_path, cells)
+    assert [result.steps[step].state for step in ("setup", "a")] == states
 
 
 LARGE = [
