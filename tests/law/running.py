@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import making
 
 from nbvertex import convert, notebook, runner, worker
-from nbvertex.errors import NbvertexError, Problem, ProblemsFound, Refused
+from nbvertex.errors import Problem, ProblemsFound, Refused
 from nbvertex.events import RunResult
 from nbvertex.home import Home
 
@@ -137,7 +137,7 @@ class Bench:
                         shown[event.position] = text_of(event.outputs, work)
                     elif isinstance(event, worker.Ended):
                         result = event.result
-        except NbvertexError:
+        except BaseException:  # whatever went wrong, the next run gets processes of its own
             self._drop_pool()
             raise
         failure = None
@@ -164,7 +164,7 @@ class Bench:
                 jobs=jobs,
                 pool_factory=lambda python, **settings: _Borrowed(self.pool(), self._made),
             )
-        except NbvertexError:
+        except BaseException:  # whatever went wrong, the next run gets processes of its own
             self._drop_pool()
             raise
         return _seen(result, work)
