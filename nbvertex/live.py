@@ -91,27 +91,28 @@ class _Pieces:
 
     def __init__(self) -> None:
         self._begun: dict[str, dict[str, str]] = {}  # step -> stream -> a line that has not ended
+        self.last: dict[str, str] = {}  # step -> what it printed last, whole or not
 
-    def lines(self, event: RunEvent) -> Iterator[str]:
+    def lines(self, event: RunEvent) -> list[str]:
         """The lines that are whole now, with the step they are from."""
         if isinstance(event, CellOutput):
-            found = printed(
-                {**event.output, "text": self._whole(event)} if "text" in event.output else event.output
-            )
+            found = self._whole(event) if "text" in event.output else list(printed(event.output))
+            self.last.update((event.step, line) for line in found)
+            for text in self._begun.get(event.step, {}).values():
+                self.last.update((event.step, line) for line in printed({"text": text}))
         elif isinstance(event, CellEnded | StepChanged):
             begun = self._begun.pop(event.step, {})
-            found = (line for text in begun.values() for line in printed({"text": text}))
+            found = [line for text in begun.values() for line in printed({"text": text})]
         else:
-            return
-        for line in found:
-            yield f"{visible(event.step, keep='')} | {line}"
+            return []
+        return [f"{visible(event.step, keep='')} | {line}" for line in found]
 
-    def _whole(self, event: CellOutput) -> str:
+    def _whole(self, event: CellOutput) -> list[str]:
         begun = self._begun.setdefault(event.step, {})
         stream = str(event.output.get("name"))
-        whole, end, rest = f"{begun.get(stream, '')}{event.output['text']}".rpartition("\n")
+        whole, _, rest = f"{begun.get(stream, '')}{event.output['text']}".rpartition("\n")
         begun[stream] = rest[max(rest.rfind("\r"), 0) :]  # of a progress bar only its last state
-        return whole + end
+        return list(printed({"text": whole}))
 
 
 @dataclass
@@ -140,7 +141,8 @@ class Terminal:
         from rich.live import Live
 
         self._clock = clock
-        self._pieces = _Pieces() if outputs else None
+        self._outputs = outputs
+        self._pieces = _Pieces()
         self._running: dict[str, _Running] = {}
         self._steps = 0
         self._ended: set[str] = set()
@@ -150,8 +152,9 @@ class Terminal:
         self._live.start()
 
     def __call__(self, event: RunEvent) -> None:
-        for line in self._pieces.lines(event) if self._pieces is not None else ():
-            self._console.print(line, soft_wrap=True)
+        for line in self._pieces.lines(event):
+            if self._outputs:
+                self._console.print(line, soft_wrap=True)
         if isinstance(event, RunStarted):
             self._steps = len(event.steps)
         elif isinstance(event, RunEnded):
@@ -161,8 +164,7 @@ class Terminal:
         elif isinstance(event, CellStarted) and event.step in self._running:
             self._running[event.step].cell = event.position
         elif isinstance(event, CellOutput) and event.step in self._running:
-            for line in printed(event.output):
-                self._running[event.step].said = line
+            self._running[event.step].said = self._pieces.last.get(event.step, "")
 
     def close(self) -> None:
         """Take the table away; what has ended stays."""

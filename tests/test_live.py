@@ -145,7 +145,7 @@ def test_on_a_terminal_running_steps_are_a_table(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TERM", "xterm-256color")
     screen = Screen()
     view = live.Terminal(screen, clock=lambda: 17.0)
-    for event in RUN[:4]:
+    for event in (*RUN[:4], said(" done"), said(",")):
         view(event)
     view._live.refresh()
     table = screen.getvalue()
@@ -155,7 +155,7 @@ def test_on_a_terminal_running_steps_are_a_table(monkeypatch: pytest.MonkeyPatch
     assert "load" in table
     assert "12 s" in table
     assert "cell 3" in table
-    assert "half way" in table
+    assert "half way done," in table
     assert "0 of 2 steps" in table
     assert "load: done in 1.23 s" in screen.getvalue()
     assert "train: cached, from run r0" in screen.getvalue()
