@@ -25,6 +25,7 @@ CHANGING = [
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?\b", "WHEN"),
     (r"\b\d+(\.\d+)? ?(ms|s|min)\b", "TIME"),
     (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
+    (r"\(3\.\d+\.\d+\)", "(PYTHON)"),
 ]
 PROGRESS = re.compile(r"\w+: (running|done|cached|failed)\b")
 
@@ -98,7 +99,8 @@ class Copy:
             ["bash", "-c", command], cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
-        return done.stdout.replace(str(self.folder), "~/nbvertex")
+        ours = done.stdout.replace(str(self.folder), "~/nbvertex")
+        return ours.replace(str(Path(sys.executable)), "~/nbvertex/.venv/bin/python")
 
 
 @pytest.fixture
