@@ -357,11 +357,19 @@ def reduce_module(module: types.ModuleType) -> Reduced:
     """A module by its name, or one that was made by hand, with what it holds."""
     if module is sys.modules.get("__main__"):
         return main_module, ()
-    spec = getattr(module, "__spec__", None)
-    if spec is not None or sys.modules.get(module.__name__) is module:
+    if getattr(module, "__spec__", None) is not None or getattr(module, "__file__", None) is not None:
         return import_module, (module.__name__,)
     contents = {k: v for k, v in vars(module).items() if k != "__builtins__"}
-    return types.ModuleType, (module.__name__, module.__doc__), contents
+    importable = sys.modules.get(module.__name__) is module
+    return make_module, (module.__name__, module.__doc__, importable), contents
+
+
+def make_module(name: str, doc: str | None, importable: bool) -> types.ModuleType:
+    """An empty module made by hand, which an import may find."""
+    module = types.ModuleType(name, doc)
+    if importable:
+        sys.modules[name] = module
+    return module
 
 
 def main_module() -> types.ModuleType:

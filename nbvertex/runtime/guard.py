@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import streams, wire
+from . import names, streams, wire
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_PRIVATE = ("/dev/null", "/dev/tty", "/dev/shm/", "/proc/", "/sys/", "/dev/urandom", "/dev/random")
+_NOBODYS = ("/dev/null", "/dev/tty", "/dev/shm/", "/proc/", "/sys/", "/dev/urandom", "/dev/random")
 # events whose first argument is a path that is changed, or whose first two are
 _CHANGES = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 1, "os.link": 2, "os.symlink": 2,
             "os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1, "os.setxattr": 1, "os.removexattr": 1}  # fmt: skip
@@ -46,7 +46,8 @@ class Guard:
         self._lock = threading.Lock()
         self._opened: dict[str, dict[str, None]] = {"read": {}, "written": {}}
         self._ours = frozenset(ours)
-        self._uncounted = (*_PRIVATE, scratch + os.sep)
+        self._uncounted = (*_NOBODYS, scratch + os.sep, names.FOLDER)
+        self._private: set[str] = set()
         self._temporary = os.environ.get("TMPDIR", "/tmp").rstrip(os.sep) + os.sep
         self._hear: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
             "open": self._open,
@@ -99,8 +100,17 @@ class Guard:
         if absolute is None or absolute.startswith(self._uncounted) or "/__pycache__" in absolute:
             return
         self._opened["written"][absolute] = None
-        if self.early and not (new and absolute.startswith(self._temporary)):
+        if self.early and not self._is_private(absolute, new):
             self._wait(f"change {absolute}")
+
+    def _is_private(self, path: str, new: bool) -> bool:
+        """It is a temporary file or lies in a temporary folder of this step, whose name nobody else knows."""
+        if not path.startswith(self._temporary):
+            return False
+        top = self._temporary + path[len(self._temporary) :].partition(os.sep)[0]
+        if new and top == path:
+            self._private.add(top)
+        return top in self._private
 
     def _note(self, how: str, path: Any) -> None:
         absolute = _absolute(path)
@@ -121,7 +131,7 @@ class Guard:
             if not self.early:
                 return
             if not select.select([self._outlet.sock], [], [], 0)[0]:
-                self._outlet.notice({"kind": "waiting", "what": what})
+                self._outlet.frame({"kind": "waiting", "what": what})
             if wire.read(self._outlet.sock) is None:
                 os._exit(1)
             self.early = False

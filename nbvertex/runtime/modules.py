@@ -54,7 +54,7 @@ class Modules:
     sources: dict[str, tuple[str, str]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     before: dict[str, pickler.Dump | None] = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
+    lost: list[str] = field(default_factory=list)  # own modules whose source cannot be read any more
 
     def apply(self, values: dict[str, Any]) -> None:
         """Import again what earlier steps imported from the user's own files, and set what was set on modules."""
@@ -86,7 +86,6 @@ class Modules:
 
     def take_baseline(self) -> None:
         """Remember the data of the user's own modules."""
-        self.known = frozenset(sys.modules)
         self.before = {}
         for key, value in _own_data():
             self.before[key] = _dump(value)
@@ -98,7 +97,7 @@ class Modules:
         imported = sorted({*self.imported, *_imported(trees)})
         if imported != sorted(self.imported):
             found["@imports"] = imported
-        mine = self._own_sources()
+        mine = self._own_sources(afresh=any("reload" in source for source in sources))
         if mine != self.sources:
             found["@modules"] = mine
         for key, value in _own_data():
@@ -108,17 +107,20 @@ class Modules:
                     found[f"@on:{key}"] = value  # changed to what cannot travel: heap refuses it by name
             elif key not in self.before or not _equal(now, self.before[key]):
                 found[f"@on:{key}"] = value
-        for key, value in _set_by_cells(trees, namespace):
+        for key, value in (*_set_by_cells(trees, namespace), *_put_on_classes()):
             found[f"@on:{key}"] = value
         return found
 
-    def _own_sources(self) -> dict[str, tuple[str, str]]:
-        found = dict(self.sources)
+    def _own_sources(self, *, afresh: bool) -> dict[str, tuple[str, str]]:
+        found = {} if afresh else dict(self.sources)
         for name, module in _own_modules():
             if name not in found:
                 path = str(module.__file__)
-                with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
-                    found[name] = (path, file.read())
+                try:
+                    with open(path, encoding="utf-8") as file:
+                        found[name] = (path, file.read())
+                except (OSError, UnicodeDecodeError):
+                    self.lost.append(name)
         return found
 
 
@@ -218,6 +220,28 @@ def _from_source(name: str, path: str, source: str) -> None:
     parent, _, last = name.rpartition(".")
     if parent in sys.modules:
         setattr(sys.modules[parent], last, module)
+
+
+_EXTENDED = {"pandas": ("DataFrame", "Series", "Index")}  # classes that libraries let users extend by a call
+
+
+def _put_on_classes() -> Iterator[tuple[str, Any]]:
+    """What cells, or calls like ``tqdm.pandas()``, have put on classes of libraries."""
+    for package, names in _EXTENDED.items():
+        for cls in (getattr(sys.modules.get(package), name, None) for name in names):
+            if isinstance(cls, type):
+                foreign = [(n, v) for n, v in list(vars(cls).items()) if _is_foreign(v, package)]
+                yield from ((f"{cls.__module__}:{cls.__qualname__}.{name}", value) for name, value in foreign)
+                if foreign and "_accessors" in vars(cls):
+                    yield f"{cls.__module__}:{cls.__qualname__}._accessors", vars(cls)["_accessors"]
+
+
+def _is_foreign(value: Any, package: str) -> bool:
+    made = getattr(value, "_accessor", None) or value
+    if not isinstance(made, type | types.FunctionType):
+        return False
+    root = str(made.__module__).partition(".")[0]
+    return root == "__main__" or (root != package and "<locals>" in made.__qualname__)
 
 
 def _trees(sources: list[str]) -> Iterator[ast.AST]:

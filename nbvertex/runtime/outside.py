@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +114,8 @@ def _set_environ(difference: dict[str, str | None], base: dict[str, str]) -> Non
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    if "TZ" in difference:
+        time.tzset()
 
 
 def _path_difference(base: list[str]) -> tuple[list[str], list[str], list[str] | None]:

@@ -197,6 +197,23 @@ def _interpreter_put(value: Any) -> None:
     sys.dont_write_bytecode = bytecode
 
 
+def _argv_get() -> list[str]:
+    return list(sys.argv)
+
+
+def _argv_put(arguments: list[str]) -> None:
+    sys.argv[:] = arguments
+
+
+def _start_method_get() -> str | None:
+    found: str | None = sys.modules["multiprocessing"].get_start_method(allow_none=True)
+    return found
+
+
+def _start_method_put(method: str | None) -> None:
+    sys.modules["multiprocessing"].set_start_method(method, force=True)
+
+
 def _umask_get() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -296,6 +313,10 @@ PROBES: tuple[Probe, ...] = (
     Probe("@warnings", "warnings", _warnings_get, _warnings_put),
     Probe("@logging", "logging", _logging_get, _logging_put),
     Probe("@interpreter", "sys", _interpreter_get, _interpreter_put),
+    Probe("@argv", "sys", _argv_get, _argv_put),
+    Probe(
+        "@multiprocessing", "multiprocessing", _start_method_get, _start_method_put, _words("start_method")
+    ),
     Probe("@umask", "os", _umask_get, _umask_put),
     Probe("@signals", "signal", _signals_get, _signals_put),
     Probe("@locale", "locale", _locale_get, _locale_put, _words("locale")),

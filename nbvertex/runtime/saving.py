@@ -64,6 +64,9 @@ class Saving:
         if not self.heap.inputs.get("last"):
             for what, which, hint in session.lives_on(self.heap.outside.session):
                 self.refused.append(Refusal(which, "left behind", what, hint))
+            for module in self.heap.outside.modules.lost:
+                hint = "keep its file until the run has ended"
+                self.refused.append(Refusal(module, "module", "a module whose file is gone", hint))
         return {**message, "names": self.names, "refused": [asdict(r) for r in self.refused]}, blobs
 
     # --- what is kept ------------------------------------------------------------------------------------

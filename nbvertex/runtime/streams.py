@@ -69,12 +69,6 @@ class Outlet:
         size = sum(len(value) for value in output.get("data", {}).values() if isinstance(value, str))
         self.frame(output if size <= self._limit else {"kind": "dropped", "size": size})
 
-    def notice(self, header: wire.Header) -> None:
-        """Send a frame that has no place in the order: it is read as soon as it arrives."""
-        if self.mine:
-            with self._lock:
-                wire.send(self.sock, {**header, "now": True})
-
     def _write_mark(self, kind: bytes) -> None:
         for pipe in self.pipes:
             write_all(pipe, self._mark + kind)

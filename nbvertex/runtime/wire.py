@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
+from json import dumps, loads  # bound here: cells may replace them in their module
 from typing import Any, Union
 
 Header = dict[str, Any]
@@ -27,7 +27,7 @@ def pack(header: Header, blobs: Sequence[Blob] = ()) -> list[Blob]:
     """
     if blobs:
         header = {**header, "blobs": [memoryview(blob).nbytes for blob in blobs]}
-    text = json.dumps(header, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    text = dumps(header, ensure_ascii=True, separators=(",", ":")).encode("ascii")
     return [_LENGTH.pack(len(text)) + text, *blobs]
 
 
@@ -47,7 +47,7 @@ def read(sock: socket.socket) -> tuple[Header, list[bytes]] | None:
     text = _exactly(sock, _LENGTH.unpack(start)[0]) if start is not None else None
     if text is None:
         return None
-    header: Header = json.loads(text)
+    header: Header = loads(text)
     blobs: list[bytes] = []
     for size in header.get("blobs", ()):
         blob = _exactly(sock, size)
@@ -101,7 +101,7 @@ class Decoder:
             self._need, self._sized = _LENGTH.unpack(part)[0], True
             return False
         else:
-            header: Header = json.loads(part)
+            header: Header = loads(part)
             self._header, self._sizes = header, deque(header.get("blobs", ()))
         if self._sizes:
             self._need = self._sizes.popleft()
