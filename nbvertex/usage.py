@@ -9,6 +9,7 @@ VERBS = {
     "show": "Show the steps, the parameters, and what flows between steps and why.",
     "params": "List the parameters: types, defaults, choices.",
     "run": "Run a notebook step by step and write a copy of it with the outputs.",
+    "verify": "Run a notebook straight and as steps, and compare: cells, values, files.",
     "runs": "List, show, resume and remove runs.",
     "doctor": "Say what is installed, what is missing, and the command that mends it.",
     "completion": "Print the completion script of a shell.",

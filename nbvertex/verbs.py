@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nbvertex import console, usage, verbs_run
+from nbvertex import console, usage, verbs_run, verbs_verify
 from nbvertex.commandline import Session, Verbs, as_json, meant, notebook, print_json, say, split
 from nbvertex.errors import Exit, UsageError, many
 
@@ -123,6 +123,7 @@ def params(notebook: str, as_json: bool) -> None:
 
 
 commands.add_command(verbs_run.run)
+commands.add_command(verbs_verify.verify)
 commands.add_command(verbs_run.runs)
 
 

@@ -37,6 +37,27 @@ jobs = click.option(
 )
 
 
+def giving(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that give parameters their values."""
+    for option in (
+        click.option("-b", "--parameters_base64", "encoded", multiple=True, metavar="TEXT",
+                     help="Take values from YAML in base64."),
+        click.option("-y", "--parameters_yaml", "texts", multiple=True, metavar="YAML",
+                     help="Take values from YAML."),
+        click.option("-f", "--parameters_file", "files", multiple=True, metavar="FILE", type=click.Path(),
+                     help="Take values from a YAML or JSON file."),
+        click.option("-r", "--parameters_raw", "raw", nargs=2, multiple=True, metavar="NAME VALUE",
+                     help="Give a parameter a text as it is."),
+        click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE",
+                     shell_complete=parameters_of, help="Give a parameter a value, read by its type."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+GIVEN = ("parameters", "raw", "files", "texts", "encoded")  # what these options are called, in `Given`'s order
+
+
 def watching(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is shown of a run while it goes on."""
     for option in (
@@ -53,17 +74,7 @@ def watching(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("run", cls=Verb, help=usage.VERBS["run"])
 @notebook
 @click.argument("out", metavar="[OUT]", required=False, type=click.Path())
-@click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", shell_complete=parameters_of,
-              help="Give a parameter a value, read by its type.")  # fmt: skip
-@click.option("-r", "--parameters_raw", "raw", nargs=2, multiple=True, metavar="NAME VALUE",
-              help="Give a parameter a text as it is.")  # fmt: skip
-@click.option("-f", "--parameters_file", "files", multiple=True, metavar="FILE", type=click.Path(),
-              help="Take values from a YAML or JSON file.")  # fmt: skip
-@click.option(
-    "-y", "--parameters_yaml", "texts", multiple=True, metavar="YAML", help="Take values from YAML."
-)
-@click.option("-b", "--parameters_base64", "encoded", multiple=True, metavar="TEXT",
-              help="Take values from YAML in base64.")  # fmt: skip
+@giving
 @click.option("--step", "only", metavar="STEP", shell_complete=steps_of,
               help="Run this step alone, on what an earlier run left.")  # fmt: skip
 @click.option("--from", "start", metavar="STEP", shell_complete=steps_of,
@@ -82,7 +93,7 @@ def run(session: Session, /, notebook: str, out: str | None, split: str | None, 
     from nbvertex.actions import reading, running
 
     watched = {name: said.pop(name) for name in ("as_json", "log_output", "progress_bar")}
-    given = running.Given(*(said.pop(name) for name in ("parameters", "raw", "files", "texts", "encoded")))
+    given = running.Given(*(said.pop(name) for name in GIVEN))
     how = running.How(cache=not said.pop("no_cache"), **said)
     opened = reading.open_notebook(notebook, split=split)
     say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)

@@ -1,0 +1,168 @@
+"""Run a notebook straight and as isolated steps, each in a clean folder, and compare."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nbvertex import aside, blame, config, straight, verify
+from nbvertex.actions.reading import Opened
+from nbvertex.actions.running import Given, resolve
+from nbvertex.aside import Aside
+from nbvertex.blame import Again, Cause
+from nbvertex.errors import Refused, UsageError
+from nbvertex.events import RunEvent
+from nbvertex.pipeline import Json
+from nbvertex.sides import Side
+from nbvertex.verify import Compared
+from nbvertex.workshop import Order, Workshop
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a notebook is verified.
+
+    Args:
+        jobs: how many steps compute at the same time.
+        cwd: the folder to work in a copy of; None: the notebook's own.
+        python: an interpreter, an environment's folder or a Jupyter kernel; None: this Python.
+        yes: run it even if it creates something in the cloud.
+    """
+
+    jobs: int | None = None
+    cwd: str | None = None
+    python: str | None = None
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` found.
+
+    Args:
+        opened: the notebook.
+        folder: the folder whose copies it ran in.
+        straight, steps: both runs.
+        aside: what was not compared.
+        compared: what was found.
+        cause: of the first difference.
+        linked: files that a cell wrote to though they are no copies.
+    """
+
+    opened: Opened
+    folder: Path
+    straight: Side
+    steps: Side
+    aside: Aside
+    compared: Compared
+    cause: Cause | None
+    linked: tuple[Path, ...] = ()
+
+
+def run(
+    opened: Opened,
+    *,
+    given: Given | None = None,
+    how: How | None = None,
+    on_event: Callable[[RunEvent], None] = lambda event: None,
+) -> Verified:
+    """Hold a notebook to the law: as steps it does what it does straight.
+
+    Args:
+        opened: the notebook.
+        given: values for parameters.
+        how: the rest of what may be said.
+        on_event: hears what happens while it happens, in both runs.
+
+    Raises:
+        ParameterError, UsageError, Refused: before anything runs.
+        Refused, ProblemsFound: the steps refuse to go on, and up to there both runs are alike.
+        StoreError: there is no room.
+    """
+    how = how or How()
+    straight.need()
+    if not how.yes:
+        _refuse_to_pay_twice(opened)
+    order = _order(opened, resolve(opened.pipeline, given or Given()), how)
+    left_out = aside.find(opened.pipeline)
+    with Workshop(order, on_event) as workshop:
+        one = workshop.straight("straight", writers=left_out.cells.keys())
+        left_out = replace(left_out, files=workshop.written_by)
+        two = workshop.steps("steps")
+        compared = verify.compare(opened.pipeline, one, two, left_out)
+        cause = None
+        if compared.differences:
+            cause = _cause(workshop, order, left_out, one, compared)
+        elif two.refused is not None:
+            raise two.refused
+        linked = tuple(sorted(workshop.linked))
+        return Verified(opened, order.cwd, one, two, left_out, compared, cause, linked)
+
+
+def _order(opened: Opened, values: dict[str, Json], how: How) -> Order:
+    from nbvertex.interpreters import resolve_python
+
+    path = Path(opened.notebook.path).absolute()
+    folder = Path(how.cwd).absolute() if how.cwd is not None else path.parent
+    if not folder.is_dir():
+        raise UsageError(f"--cwd: there is no folder {how.cwd}")
+    return Order(
+        pipeline=opened.pipeline,
+        notebook=Path(opened.notebook.path),
+        parameters=values,
+        cwd=folder.resolve(),
+        python=resolve_python(how.python) if how.python else sys.executable,
+        jobs=how.jobs or config.load(path).jobs,
+    )
+
+
+def _cause(workshop: Workshop, order: Order, left_out: Aside, one: Side, compared: Compared) -> Cause:
+    """Run both once more, and look closer."""
+    first = compared.differences[0]
+    watched = first.position or 0
+    again = workshop.straight("straight-again", watched=watched)
+    apart = verify.compare(order.pipeline, one, again, left_out)
+    steps = workshop.steps("steps-again", watched=watched)
+    return blame.find(order.pipeline, first, Again(again, steps, apart))
+
+
+def _refuse_to_pay_twice(opened: Opened) -> None:
+    from nbvertex import cloud
+
+    cells = cloud.creating(opened.pipeline)
+    if cells:
+        which = f"cell {cells[0]}" if len(cells) == 1 else f"cells {', '.join(map(str, cells))}"
+        raise Refused(
+            f"{opened.notebook.path}: {which} may create something in the cloud, and verify runs the notebook twice",
+            hint="say --yes if it may do so twice",
+            code="creates-in-cloud",
+        )
+
+
+def as_json(found: Verified) -> dict[str, Any]:
+    """What `verify` found, as JSON."""
+    compared = found.compared
+    return {
+        "notebook": found.opened.notebook.path,
+        "equal": not compared.differences,
+        "steps": [step.name for step in found.opened.pipeline.steps],
+        "compared": {
+            "cells": compared.cells,
+            "outputs": compared.outputs,
+            "values": compared.values,
+            "files": compared.files,
+        },
+        "failure": asdict(compared.failure) if compared.failure is not None else None,
+        "types_only": list(compared.closed),
+        "aside": {
+            "cells": [{"cell": cell, "why": why} for cell, why in found.aside.cells.items()],
+            "names": sorted(found.aside.names),
+            "files": sorted(found.aside.files),
+        },
+        "linked": [str(path) for path in found.linked],
+        "differences": [asdict(difference) for difference in compared.differences],
+        "cause": asdict(found.cause) if found.cause is not None else None,
+    }

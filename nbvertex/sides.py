@@ -1,0 +1,71 @@
+"""What one run of a notebook showed, left and held: a side of the comparison that `verify` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbvertex.errors import NbvertexError
+
+Output = Mapping[str, Any]  # as nbformat has it
+Told = tuple[str, str, str]  # type, digest (empty: it cannot be looked into), short text
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a run failed.
+
+    Args:
+        position: the cell; None where no cell can be named.
+        ename, evalue: the error as the notebook shows it; an empty name where the process ended.
+        line: of the cell, where that is known.
+        traceback: as the notebook shows it.
+    """
+
+    position: int | None
+    ename: str
+    evalue: str
+    line: int | None = None
+    traceback: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        said = f"{self.ename}: {self.evalue}" if self.evalue else self.ename
+        return said or "the process ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The working folder after a run.
+
+    Args:
+        root: where it is.
+        changed: the files and folders (with a slash) that the run made, changed or removed.
+    """
+
+    root: Path
+    changed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run of a notebook.
+
+    Args:
+        outputs: position -> what the cell showed; the cells that were begun.
+        counts: position -> the number in ``In [number]``.
+        failure: how it failed; None: it ended well, or was refused.
+        refused: why the steps could not go on, where that is no failure of a cell.
+        values: name -> what it held at the end; None where the run did not come to its end.
+        before: name -> what it held before the cell that was watched.
+        folder: what it left.
+    """
+
+    outputs: Mapping[int, tuple[Output, ...]] = field(default_factory=dict)
+    counts: Mapping[int, int | None] = field(default_factory=dict)
+    failure: Failure | None = None
+    refused: NbvertexError | None = None
+    values: Mapping[str, Told] | None = None
+    before: Mapping[str, Told] | None = None
+    folder: Folder | None = None

@@ -1,0 +1,133 @@
+"""The command ``verify``."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbvertex import console, usage
+from nbvertex.commandline import Session, Verb, as_json, notebook, print_json, say, split
+from nbvertex.errors import DifferenceFound, Place, many
+from nbvertex.verbs_run import GIVEN, giving, jobs
+
+if TYPE_CHECKING:
+    from nbvertex.actions.verifying import Verified
+    from nbvertex.live import View
+    from nbvertex.verify import Difference
+
+MOST_LINES = 20  # of a difference that are shown
+WIDEST = 400  # characters of a line
+
+
+@click.command("verify", cls=Verb, help=usage.VERBS["verify"])
+@notebook
+@giving
+@jobs
+@click.option(
+    "--cwd", metavar="DIR", type=click.Path(), help="Work in copies of this folder; else of the notebook's."
+)
+@click.option("-k", "--python", "--kernel", metavar="ENV",
+              help="Run both in this interpreter, environment or Jupyter kernel.")  # fmt: skip
+@split
+@click.option("--yes", is_flag=True, help="Run it twice even if it creates something in the cloud.")
+@click.option("--progress-bar/--no-progress-bar", default=True, help="Show progress on stderr.")
+@as_json
+@click.pass_obj
+def verify(
+    session: Session, /, notebook: str, split: str | None, progress_bar: bool, as_json: bool, **said: Any
+) -> None:
+    """What was compared goes to stdout, progress to stderr; exit 1 where something differs."""
+    from nbvertex.actions import reading, running, verifying
+
+    given = running.Given(*(said.pop(name) for name in GIVEN))
+    opened = reading.open_notebook(notebook, split=split)
+    say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
+    view = _view(session) if progress_bar else None
+    try:
+        found = verifying.run(
+            opened, given=given, how=verifying.How(**said), on_event=view or (lambda event: None)
+        )
+    finally:
+        if view is not None:
+            view.close()
+    if as_json:
+        print_json(verifying.as_json(found))
+    else:
+        say(_told(found))
+    if found.compared.differences:
+        raise _error(found)
+
+
+def _view(session: Session) -> View:
+    from nbvertex import live
+
+    stream = session.progress or sys.stderr
+    return live.Terminal(stream) if stream.isatty() else live.Lines(stream)
+
+
+def _told(found: Verified) -> Iterator[str]:
+    """What was compared, or how the sides differ."""
+    compared, name = found.compared, found.opened.notebook.path
+    if not compared.differences:
+        counts = [
+            (compared.cells, "cell"),
+            (compared.outputs, "output"),
+            (compared.values, "value"),
+            (compared.files, "file"),
+        ]
+        yield f"{name}: the same straight and as {many(len(found.opened.pipeline.steps), 'step')}"
+        yield f"  compared: {', '.join(many(count, noun) for count, noun in counts)}"
+    if compared.failure is not None:
+        yield f"  both fail in cell {compared.failure.position}: {compared.failure}"
+    if compared.closed:
+        yield f"  only the types of: {_some(compared.closed)}"
+    yield from (f"  set aside: cell {position} ({why})" for position, why in found.aside.cells.items())
+    if found.aside.names:
+        yield f"  set aside: the values of {_some(sorted(found.aside.names))}"
+    yield from (f"  not a copy, but written to: {path}" for path in found.linked)
+    if compared.differences:
+        yield from _difference(compared.differences[0])
+        yield from _why(found)
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def _difference(first: Difference) -> Iterator[str]:
+    lines = list(
+        difflib.unified_diff(
+            first.straight.splitlines(), first.steps.splitlines(), "straight", "as steps", lineterm="", n=2
+        )
+    )
+    yield from (line[:WIDEST] for line in lines[:MOST_LINES])
+    if len(lines) > MOST_LINES:
+        yield f"... {len(lines) - MOST_LINES} more lines"
+
+
+def _why(found: Verified) -> Iterator[str]:
+    cause, others = found.cause, found.compared.differences[1:]
+    if cause is not None:
+        yield f"cause: {cause.said}"
+        if cause.name is not None:
+            yield f"  `{cause.name}` straight: {cause.straight}"
+            yield f"  `{cause.name}` as steps: {cause.steps}"
+    if others:
+        yield f"and {many(len(others), 'more difference')}: {_some([one.what for one in others])}"
+
+
+def _error(found: Verified) -> DifferenceFound:
+    first, cause = found.compared.differences[0], found.cause
+    step = next(
+        (s.name for s in found.opened.pipeline.steps for c in s.cells if c.position == first.position), None
+    )
+    place = Place(notebook=found.opened.notebook.path, cell=first.position, step=step)
+    return DifferenceFound(
+        f"{first.what} differs between the straight run and the steps",
+        place=place,
+        hint=cause.hint if cause is not None else None,
+    )
