@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -107,13 +106,12 @@ class Store:
     def put_file(self, digest: str, data: bytes) -> None:
         """Write bytes as the file of an artifact."""
         with writing(self.place(digest), need=len(data)):
-            descriptor, draft = tempfile.mkstemp(dir=self.folder, prefix=".draft-")
+            draft = self._draft()
             try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                self.adopt(digest, Path(draft))
+                draft.write_bytes(data)
+                self.adopt(digest, draft)
             except BaseException:  # nothing half written stays, whatever stopped us
-                Path(draft).unlink(missing_ok=True)
+                draft.unlink(missing_ok=True)
                 raise
 
     def add(self, tx: Transaction, artifacts: Iterable[tuple[str, int | None, bytes | None]]) -> None:
@@ -177,15 +175,18 @@ class Store:
         """Bring the file of an artifact here; what is not what it was does not count."""
         if self._bucket is None:
             return False
-        descriptor, draft = tempfile.mkstemp(dir=self.folder, prefix=".draft-")
-        os.close(descriptor)
+        draft = self._draft()
         try:
-            if not self._bucket.fetch(digest, Path(draft)) or digest_of_file(draft) != digest:
+            if not self._bucket.fetch(digest, draft) or digest_of_file(draft) != digest:
                 return False
-            self.adopt(digest, Path(draft))
+            self.adopt(digest, draft)
         finally:
-            Path(draft).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
         return True
+
+    def _draft(self) -> Path:
+        """A name for a file that is being written."""
+        return self.folder / f".draft-{os.urandom(8).hex()}"
 
     def verify(self, digest: str) -> None:
         """Read an artifact to the end.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nbvertex import worker
+from nbvertex import jobs
 from nbvertex.errors import Place, StepFailed
 from nbvertex.events import RunEvent
 from nbvertex.flight import Crashed, Flight, Landed, why_crashed
@@ -20,8 +20,8 @@ from nbvertex.state import as_held, difference
 class Processes(Protocol):
     """What is asked of `worker.Pool`."""
 
-    def start(self, job: worker.Job) -> None: ...
-    def poll(self, timeout: float | None) -> list[worker.Event]: ...
+    def start(self, job: jobs.Job) -> None: ...
+    def poll(self, timeout: float | None) -> list[jobs.Event]: ...
     def proceed(self, job_id: str) -> None: ...
     def stop(self, job_id: str, *, grace: float = 5.0) -> None: ...
     def close(self) -> None: ...
@@ -101,9 +101,9 @@ class Deck:
         flight.job = f"{step.name}#{self._made}"
         bound = {name: entry for name, entry in flight.inputs.names.items() if entry is not None}
         self._pool.start(
-            worker.Job(
+            jobs.Job(
                 id=flight.job,
-                cells=tuple(worker.CellJob(c.position, c.count, c.source, c.may_fail) for c in step.cells),
+                cells=tuple(jobs.CellJob(c.position, c.count, c.source, c.may_fail) for c in step.cells),
                 inputs={
                     "step": step.name,
                     "names": bound,
@@ -164,12 +164,12 @@ class Deck:
         self._stop_late()
         return bool(events)
 
-    def _take(self, event: worker.Event) -> None:
+    def _take(self, event: jobs.Event) -> None:
         flight = self._jobs.get(event.job)
         if flight is None:  # it was dropped
             return
-        self.changes += isinstance(event, worker.Ended | worker.Waiting)
-        if isinstance(event, worker.Ended):
+        self.changes += isinstance(event, jobs.Ended | jobs.Waiting)
+        if isinstance(event, jobs.Ended):
             del self._jobs[flight.job]
             flight.land(self._ending(flight, event.result))
             return
@@ -177,10 +177,10 @@ class Deck:
         if told is not None:
             self._tell(told)
 
-    def _ending(self, flight: Flight, result: worker.Result) -> Landed | Crashed:
+    def _ending(self, flight: Flight, result: jobs.Result) -> Landed | Crashed:
         if flight.late:
             return self._timed_out(flight)
-        if not isinstance(result, worker.Done):
+        if not isinstance(result, jobs.Done):
             return why_crashed(result, flight, self._settings.notebook)
         held = tuple(as_held(meta) for meta in result.artifacts)
         for one, meta in zip(held, result.artifacts, strict=True):

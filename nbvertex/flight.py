@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from nbvertex import worker
+from nbvertex import jobs
 from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound, Refused, StepFailed, StoreError
 from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, Surveyed
 from nbvertex.home import cannot_write
@@ -111,26 +111,26 @@ class Flight:
         """Whether its result was there already."""
         return self.landed is not None and self.landed.outcome.id > 0
 
-    def take(self, run: str, event: worker.Event) -> RunEvent | None:
+    def take(self, run: str, event: jobs.Event) -> RunEvent | None:
         """Take note of what its process tells, save its end; gives what is to be told of it."""
         step = self.planned.name
         match event:
-            case worker.CellStarted(position=position, at=at):
+            case jobs.CellStarted(position=position, at=at):
                 self.cells[position] = CellRow(position=position, state="running", started=at)
                 return CellStarted(run=run, step=step, position=position, at=at)
-            case worker.Output(position=position, output=output):
+            case jobs.Output(position=position, output=output):
                 self.shown.setdefault(position, []).append(output)
                 return CellOutput(run=run, step=step, position=position, output=output)
-            case worker.CellEnded(position=position, at=at, ok=ok, count=count, outputs=outputs):
+            case jobs.CellEnded(position=position, at=at, ok=ok, count=count, outputs=outputs):
                 self.shown.pop(position, None)
                 state: Literal["done", "failed"] = "done" if ok else "failed"
                 self._change(position, state=state, count=count, ended=at, outputs=outputs)
                 return CellEnded(run=run, step=step, position=position, at=at, state=state, count=count)
-            case worker.Revised(position=position, outputs=outputs):
+            case jobs.Revised(position=position, outputs=outputs):
                 self._change(position, outputs=outputs)
-            case worker.Surveyed(position=position, values=values, gone=gone):
+            case jobs.Surveyed(position=position, values=values, gone=gone):
                 return Surveyed(run=run, step=step, position=position, values=values, gone=gone)
-            case worker.Waiting():
+            case jobs.Waiting():
                 self.waiting, self.since = True, time.monotonic()
         return None
 
@@ -178,7 +178,7 @@ def pieced(shown: Iterable[Output]) -> tuple[Output, ...]:
     return tuple({**one, "text": "".join(one["text"])} if "text" in one else one for one in found)
 
 
-def why_crashed(result: worker.Result, flight: Flight, notebook: str) -> Crashed:
+def why_crashed(result: jobs.Result, flight: Flight, notebook: str) -> Crashed:
     """The end of an attempt that did not end well, in our words."""
     planned = flight.planned
 
@@ -186,16 +186,16 @@ def why_crashed(result: worker.Result, flight: Flight, notebook: str) -> Crashed
         return Place(notebook=notebook, cell=cell, line=line, step=planned.name)
 
     match result:
-        case worker.Failed(position=position, ename=ename, evalue=evalue, line=line, hint=hint):
+        case jobs.Failed(position=position, ename=ename, evalue=evalue, line=line, hint=hint):
             message = f"{ename}: {evalue}" if evalue else ename
             return Crashed(StepFailed(message, place=place(position, line), hint=hint))
-        case worker.Refused(problems=problems):
+        case jobs.Refused(problems=problems):
             return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
-        case worker.Died(message=message):
+        case jobs.Died(message=message):
             if (full := _disk_full(message, planned.name)) is not None:
                 return Crashed(full, again=False)
             return Crashed(StepFailed(message, place=place(flight.at), code="step-died"))
-        case worker.Done():
+        case jobs.Done():
             raise AssertionError("a step that ended well did not crash")
 
 

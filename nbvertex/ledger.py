@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import secrets
+import os
 import shutil
-import string
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from nbvertex.plan import missing_names
 from nbvertex.state import Change, FileSeen, Held, Inputs
 
 KEPT_IN_MEMORY = 64 << 20  # bytes of small artifacts that are not read again from the database
-LETTERS = string.ascii_lowercase + string.digits
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +325,6 @@ def lock_of(home: Home, run: str) -> Path:
 def _new_id(tx: Transaction, at: float) -> str:
     stamp = time.strftime("%Y%m%d-%H%M", time.localtime(at))
     while True:
-        ident = f"{stamp}-{secrets.choice(LETTERS)}{secrets.choice(LETTERS)}"
+        ident = f"{stamp}-{''.join(LETTERS[byte % len(LETTERS)] for byte in os.urandom(2))}"
         if not tx.rows("SELECT 1 FROM runs WHERE id = ?", (ident,)):
             return ident

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import random
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from nbvertex import garbage, worker
 from nbvertex import past as pasts
 from nbvertex import plan as plans
 from nbvertex.cache import Keys
@@ -36,6 +34,8 @@ from nbvertex.repository import Repository
 
 def wait_before(attempt: int) -> float:
     """Seconds to wait after a failed attempt: about 1, 2, 4, ... up to 60, spread by chance."""
+    import random
+
     return float(min(60.0, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.5))
 
 
@@ -101,7 +101,7 @@ def run(
     survey: tuple[int, ...] = (),
     environ: Mapping[str, str] = os.environ,
     on_event: Callable[[RunEvent], None] = lambda event: None,
-    pool_factory: Callable[..., Processes] = worker.Pool,
+    pool_factory: Callable[..., Processes] | None = None,
     backoff: Callable[[int], float] = wait_before,
 ) -> RunResult:
     """Run a pipeline on this machine.
@@ -124,7 +124,7 @@ def run(
         survey: the cells before which the values of all names are told, and 0: after each step's last.
         environ: the environment variables of the steps.
         on_event: hears what happens while it happens.
-        pool_factory: makes the processes.
+        pool_factory: makes the processes; by default `worker.Pool`.
         backoff: seconds to wait after attempt n of a step with retries.
 
     Returns:
@@ -144,14 +144,14 @@ def run(
             ledger.begin(row, [(step.name, step.code) for step in plan.steps])
         else:
             ledger.reopen(row.id)
-        ignored = (str(home.folder), str(Path(worker.__file__).parent))
+        ignored = (str(home.folder), str(Path(__file__).parent))
         files = Files(Path(row.cwd), prepared.packages.interpreter.owns, ignored)
         environ = {"PYTHONHASHSEED": "0", **environ}
         keys = Keys(plan.steps, prepared.packages, prepared.version, files, environ) if cache else None
         deck = Deck(
             ledger,
             Settings(asked.shown, row.cwd, output_limit=output_limit, survey=survey),
-            lambda: pool_factory(row.python, preload=_preload(prepared), env=environ, cwd=row.cwd),
+            lambda: _opened(pool_factory, prepared, environ),
             on_event,
         )
         count = jobs or len(os.sched_getaffinity(0))
@@ -164,6 +164,8 @@ def run(
         ledger.close()
     try:
         if size_limit is not None:
+            from nbvertex import garbage
+
             garbage.trim(home, size_limit)
     except StoreError as error:  # the run itself is good
         result = replace(result, error=result.error or error)
@@ -288,6 +290,15 @@ def _why_not_run(conductor: Conductor, error: NbvertexError | None) -> str:
     if failed:
         return f"not run because step {failed[0]} failed"
     return f"not run: {error}" if error is not None else "not run"
+
+
+def _opened(
+    pool_factory: Callable[..., Processes] | None, prepared: Prepared, environ: Mapping[str, str]
+) -> Processes:
+    from nbvertex.worker import Pool  # not needed where every step is cached
+
+    row = prepared.row
+    return (pool_factory or Pool)(row.python, preload=_preload(prepared), env=environ, cwd=row.cwd)
 
 
 def _preload(prepared: Prepared) -> tuple[str, ...]:
