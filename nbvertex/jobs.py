@@ -131,6 +131,7 @@ class Failed:
     traceback: tuple[str, ...]
     line: int | None
     hint: str | None = None
+    files_read: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Iterable
 
-from nbvertex.jobs import Event, Job, Waiting
+from nbvertex.jobs import Event, Job
 from nbvertex.listener import Listener
 from nbvertex.merge import STREAMS, Item, Merge
 from nbvertex.runtime import tree, wire
@@ -88,13 +88,9 @@ class Line:
             return None
         if not data:
             return None
-        events: list[Event] = []
         for header, blobs in self._decoder.feed(data):
-            if header.pop("now", False):
-                events.append(Waiting(self.job.id, header["what"]))
-            else:
-                self._merge.frame(header, blobs)
-        return events + self._hear(self._merge.take())
+            self._merge.frame(header, blobs)
+        return self._hear(self._merge.take())
 
     def read_pipe(self, fd: int) -> list[Event] | None:
         """Events from what has been written to a pipe; None where nobody can write any more."""

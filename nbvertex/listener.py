@@ -20,6 +20,7 @@ from nbvertex.jobs import (
     Result,
     Revised,
     Surveyed,
+    Waiting,
 )
 from nbvertex.merge import Item, Text
 from nbvertex.outputs import Outputs
@@ -140,6 +141,9 @@ class Listener:
     def _add(self, output: dict[str, Any]) -> bool:
         return self._position in self._outputs and self._outputs[self._position].add(output)
 
+    def _waiting(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
+        yield Waiting(self.job.id, frame["what"])
+
     def _done(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         state, files = frame["state"], frame["files"]
         yield self._over(
@@ -156,7 +160,14 @@ class Listener:
 
     def _failed(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         yield self._over(
-            Failed(frame["position"], frame["ename"], frame["evalue"], self._traceback, frame["line"])
+            Failed(
+                position=frame["position"],
+                ename=frame["ename"],
+                evalue=frame["evalue"],
+                traceback=self._traceback,
+                line=frame["line"],
+                files_read=tuple(frame["files"]["read"]),
+            )
         )
 
     def _refused(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:

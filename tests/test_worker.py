@@ -568,3 +568,119 @@ def test_a_job_that_cannot_be_started(bench: Bench, tmp_path: Path) -> None:
         bench.start("1")
     bench.number += 1
     assert isinstance(bench.finish(job).result, worker.Done)
+
+
+# ------------------------------------------------------------------------------------------------ early steps, files
+
+EFFECTS: list[tuple[str, str]] = [
+    ("write a file", "open('new.txt', 'w').close()"),
+    ("append to a file", "open('old.txt', 'a').close()"),
+    ("change a file", "open('old.txt', 'r+').close()"),
+    ("write through pathlib", "from pathlib import Path; Path('new.txt').write_text('x')"),
+    ("write through os", "import os; os.close(os.open('new.txt', os.O_CREAT | os.O_WRONLY))"),
+    ("remove a file", "import os; os.remove('old.txt')"),
+    ("rename a file", "import os; os.rename('old.txt', 'new.txt')"),
+    ("make a folder", "import os; os.mkdir('folder')"),
+    ("copy a file", "import shutil; shutil.copy('old.txt', 'new.txt')"),
+    ("a cell that is written to a file", "%%writefile new.txt\nx"),
+    ("run a program", "import subprocess; subprocess.run(['true'])"),
+    ("a shell line", "!true"),
+    ("a shell line as a value", "x = !true"),
+    ("a shell cell", "%%bash\ntrue"),
+    ("os.system", "import os; os.system('true')"),
+    ("fork", "import os\nif os.fork() == 0: os._exit(0)\nos.wait()"),
+    ("connect", "import socket\ntry: socket.create_connection(('127.0.0.1', 1), 1)\nexcept OSError: pass"),
+    ("listen", "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.close()"),
+    ("a database", "import sqlite3; sqlite3.connect('db.sqlite').close()"),
+    ("signal a process", "import os; os.kill(os.getppid(), 0)"),
+    ("in a thread", "import threading\nt = threading.Thread(target=lambda: open('new.txt', 'w').close()); t.start(); t.join()"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in EFFECTS])
+def test_an_early_step_stops_before_its_first_effect(bench: Bench, tmp_path: Path, source: str) -> None:
+    """And goes on when it is told to; once told, it stops no more."""
+    (tmp_path / "old.txt").write_text("old")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    job = bench.start("x = 1", source, "open('last.txt', 'w').close()", early=True, cwd=str(tmp_path))
+    events = bench.until(job, lambda event: isinstance(event, worker.Waiting))
+    assert [event.position for event in events if isinstance(event, worker.CellStarted)] == [1, 2]
+    assert bench.pool.poll(0.05) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    bench.pool.proceed(job)
+    run = bench.finish(job)
+    assert isinstance(run.result, worker.Done), run.result
+    assert not any(isinstance(event, worker.Waiting) for event in run.events)
+    assert (tmp_path / "last.txt").exists()
+
+
+HARMLESS: list[tuple[str, str]] = [
+    ("compute", "sum(range(1000))"),
+    ("read a file", "open('old.txt').read()"),
+    ("import what is installed", "import json, wsgiref.util"),
+    ("import a module of the user's", "import mine; mine.x"),
+    ("print and display", "print(1); display(2)"),
+    ("a temporary file", "import tempfile\nwith tempfile.TemporaryFile() as f: f.write(b'x')"),
+    ("a database in memory", "import sqlite3; sqlite3.connect(':memory:').execute('select 1').fetchall()"),
+    ("a thread", "import threading\nt = threading.Thread(target=print); t.start(); t.join()"),
+    ("await", "import asyncio\nawait asyncio.sleep(0)"),
+    ("nowhere", "open('/dev/null', 'w').close()"),
+]
+
+
+@pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in HARMLESS])
+def test_an_early_step_runs_on_where_nobody_sees_it(bench: Bench, tmp_path: Path, source: str) -> None:
+    """Reading and computing is no effect."""
+    (tmp_path / "old.txt").write_text("old")
+    (tmp_path / "mine.py").write_text("x = 1")
+    run = bench.run(source, early=True, cwd=str(tmp_path))
+    assert isinstance(run.result, worker.Done), run.result
+    assert not any(isinstance(event, worker.Waiting) for event in run.events)
+
+
+def test_leave_to_proceed_may_come_before_it_is_asked_for(bench: Bench, tmp_path: Path) -> None:
+    """Then the step does not stop at all."""
+    source = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nopen('new.txt', 'w').close()"
+    job = bench.start("print('on')", source, early=True, cwd=str(tmp_path))
+    bench.until(job, lambda event: isinstance(event, worker.CellStarted) and event.position == 2)
+    bench.pool.proceed(job)
+    bench.pool.poll(0)
+    (tmp_path / "go").touch()
+    run = bench.finish(job)
+    assert isinstance(run.result, worker.Done)
+    assert not any(isinstance(event, worker.Waiting) for event in run.events)
+
+
+def test_an_early_step_that_waits_can_be_stopped(bench: Bench, tmp_path: Path) -> None:
+    """It has done nothing then."""
+    job = bench.start("open('new.txt', 'w').close()", early=True, cwd=str(tmp_path))
+    bench.until(job, lambda event: isinstance(event, worker.Waiting))
+    bench.pool.stop(job, grace=0)
+    assert not isinstance(bench.finish(job).result, worker.Done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_files_of_a_step_are_told(bench: Bench, tmp_path: Path) -> None:
+    """What it read and wrote itself; Python's own files and packages do not count."""
+    (tmp_path / "in.txt").write_text("x")
+    (tmp_path / "both.txt").write_text("x")
+    (tmp_path / "mine.py").write_text("")
+    run = bench.run(
+        "import json.tool, mine, sqlite3, os\nopen('in.txt').read()\nopen(b'both.txt', 'r+').close()",
+        "os.mkdir('folder')\nos.chdir('folder')\nopen('out.txt', 'w').close(); os.rename('out.txt', '../end.txt')",
+        cwd=str(tmp_path),
+    )
+    done = run.result
+    assert isinstance(done, worker.Done)
+    read = {os.path.relpath(path, tmp_path) for path in done.files_read}
+    written = {os.path.relpath(path, tmp_path) for path in done.files_written}
+    assert {path for path in read if "__pycache__" not in path} == {"in.txt", "both.txt", "mine.py"}
+    assert written == {"both.txt", "folder", "folder/out.txt", "end.txt"}
+
+
+def test_a_failed_step_tells_what_it_read(bench: Bench, tmp_path: Path) -> None:
+    """A file may have been half written when it did."""
+    (tmp_path / "in.json").write_text("{")
+    run = bench.run("import json; json.load(open('in.json'))", cwd=str(tmp_path))
+    assert isinstance(run.result, worker.Failed)
+    assert run.result.files_read == (str(tmp_path / "in.json"),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import pickle
 import socket
@@ -132,7 +133,7 @@ class Step:
             **place,
             "ename": type(error).__name__,
             "evalue": shell.text_of(error),
-            "line": _line(error, names.cell_name(cell["source"])),
+            "line": _line(error, names.cell_name(cell["source"]), _leading_blank(cell["source"])),
         }
 
     def _survey(self, position: int, held: heap.Heap) -> None:
@@ -149,14 +150,19 @@ class Step:
         self.ip.user_ns.update({name: value for place, name, value in self.parameters if place == after})
 
 
-def _line(error: BaseException, filename: str) -> int | None:
-    """The last line of the cell that the error passed through."""
+def _leading_blank(source: str) -> int:
+    """The lines that IPython drops before it counts."""
+    return len(list(itertools.takewhile(lambda line: not line.strip(), source.splitlines())))
+
+
+def _line(error: BaseException, filename: str, dropped: int) -> int | None:
+    """The last line of the cell, as it stands in the notebook, that the error passed through."""
     if isinstance(error, SyntaxError) and error.filename == filename:
-        return error.lineno
+        return error.lineno + dropped if error.lineno else None
     lines = [
         line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename
     ]
-    return lines[-1] if lines else None
+    return lines[-1] + dropped if lines else None
 
 
 async def _let_tasks_run() -> None:
