@@ -31,7 +31,7 @@ DOORS = {
     "anywidget": {"live"},
     "click": COMMANDS,
     "cronsim": {"schedules"},
-    "fsspec": {"artifacts"},
+    "fsspec": {"bucket"},
     "google": {"vertex", "emulator"},
     "jinja2": {"templating"},
     "jupyter_core": {"doctor"},
