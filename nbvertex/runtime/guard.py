@@ -14,7 +14,6 @@ from typing import Any
 from . import names, streams, wire
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_NAMELESS = getattr(os, "O_TMPFILE", 0)  # a file that never has a name
 _NOBODYS = ("/dev/null", "/dev/tty", "/dev/shm/", "/proc/", "/sys/", "/dev/urandom", "/dev/random")
 # events whose first argument is a path that is changed, or whose first two are
 _CHANGES = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 1, "os.link": 2, "os.symlink": 2,
@@ -76,10 +75,10 @@ class Guard:
 
     def _open(self, event: str, arguments: tuple[Any, ...]) -> None:
         path, _, flags = arguments
-        if flags & _NAMELESS == _NAMELESS != 0:
-            return
         if not flags & _WRITES:
             self._note("read", path)
+            return
+        if os.path.isdir(path):  # a file without a name in it, or an error
             return
         if flags & os.O_RDWR and not flags & os.O_TRUNC:
             self._note("read", path)
