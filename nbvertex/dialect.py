@@ -20,7 +20,7 @@ class Marks:
     """What the marks on one code cell say.
 
     Args:
-        source: the cell without our magic lines; they are blank, so no line moves.
+        source: the cell without our magic lines; they are blank or a `#`, so no line moves.
         step: the step that it names, or empty.
         marked: some mark says where the cell belongs.
         setup, parameters, skip, varies, may_fail: the marks of that name.
@@ -297,6 +297,7 @@ def _magics(reading: _Reading, source: str) -> str:
     if "%%" not in source:
         return source
     lines = source.split("\n")
+    blank: list[int] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -309,6 +310,7 @@ def _magics(reading: _Reading, source: str) -> str:
                                 f"did you mean `%%{meant}`?", warning=True, line=number)  # fmt: skip
             break
         lines[number - 1] = ""
+        blank.append(number - 1)
         if magic[1] == "step":
             _step_line(reading, magic[2], number)
         else:
@@ -317,6 +319,9 @@ def _magics(reading: _Reading, source: str) -> str:
                 reading.problem(
                     "option", f"`%%parameters` takes nothing, not {magic[2].strip()!r}", line=number
                 )
+    below = next((line.lstrip() for line in lines if line.strip()), "%%")
+    if blank and not below.startswith("%%"):
+        lines[blank[0]] = "#"  # IPython drops leading blank lines, and its line numbers would move
     return "\n".join(lines)
 
 

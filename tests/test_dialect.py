@@ -65,15 +65,15 @@ def test_reads_tags(tags: tuple[str, ...], fields: dict[str, Any]) -> None:
 
 
 MAGICS: dict[str, tuple[str, dict[str, Any]]] = {
-    "step": ("%%step load\nx = 1", {"source": "\nx = 1", "step": "load", "marked": True}),
-    "blank lines first": ("\n \n%%step load\nx", {"source": "\n \n\nx", "step": "load", "marked": True}),
+    "step": ("%%step load\nx = 1", {"source": "#\nx = 1", "step": "load", "marked": True}),
+    "blank lines first": ("\n \n%%step load\nx", {"source": "\n \n#\nx", "step": "load", "marked": True}),
     "alone": ("%%step load", {"source": "", "step": "load", "marked": True}),
     "a magic below": ("%%step a\n%%time\nx", {"source": "\n%%time\nx", "step": "a", "marked": True}),
-    "parameters": ("%%parameters\nn = 1", {"source": "\nn = 1", "parameters": True}),
-    "both": ("%%step a\n%%parameters\nn = 1", {"source": "\n\nn = 1", "step": "a", "parameters": True, "marked": True}),
+    "parameters": ("%%parameters\nn = 1", {"source": "#\nn = 1", "parameters": True}),
+    "both": ("%%step a\n%%parameters\nn = 1", {"source": "#\n\nn = 1", "step": "a", "parameters": True, "marked": True}),
     "options": (
         "%%step b --after a,c --gpu=nvidia-l4:2 --timeout 10m --spot --cache disabled --retries 2\nx",
-        {"source": "\nx", "step": "b", "marked": True, "given": {
+        {"source": "#\nx", "step": "b", "marked": True, "given": {
             "after": ("a", "c"), "gpu": "nvidia-l4:2", "timeout": 600.0, "spot": True, "cache": False, "retries": 2}},
     ),
     "quotes": (
@@ -88,7 +88,7 @@ MAGICS: dict[str, tuple[str, dict[str, Any]]] = {
     "other magics": ("%%time\nx", {"source": "%%time\nx"}),
     "not the first line": ("x = 1\n%%step load", {"source": "x = 1\n%%step load"}),
     "longer words": ("%%steps_of\nx", {"source": "%%steps_of\nx"}),
-    "Windows": ("%%step load\r\nx = 1", {"source": "\nx = 1", "step": "load", "marked": True}),
+    "Windows": ("%%step load\r\nx = 1", {"source": "#\nx = 1", "step": "load", "marked": True}),
 }  # fmt: skip
 
 
