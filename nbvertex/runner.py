@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from nbvertex.cache import Keys
 from nbvertex.conductor import Conductor
 from nbvertex.deck import Deck, Processes, Settings
 from nbvertex.environment import Packages, interpreter
-from nbvertex.errors import Interrupted, NbvertexError, StoreError
+from nbvertex.errors import Interrupted, NbvertexError
 from nbvertex.events import CellResult, RunEnded, RunEvent, RunResult, RunStarted, RunState, StepResult
 from nbvertex.files import Files
 from nbvertex.home import Home
@@ -97,7 +97,6 @@ def run(
     resume: str | None = None,
     output_limit: int = 10_000_000,
     bucket: str | None = None,
-    size_limit: int | None = None,
     survey: tuple[int, ...] = (),
     environ: Mapping[str, str] = os.environ,
     on_event: Callable[[RunEvent], None] = lambda event: None,
@@ -120,7 +119,6 @@ def run(
         resume: go on with this run, which ended too early; by default in its folder and with its Python.
         output_limit: bytes of output kept per cell.
         bucket: a URL where large values are kept as well; anything that fsspec knows.
-        size_limit: bytes that stored values may take when the run has ended; what was not used for longest goes.
         survey: the cells before which the values of all names are told, and 0: after each step's last.
         environ: the environment variables of the steps.
         on_event: hears what happens while it happens.
@@ -144,32 +142,26 @@ def run(
             ledger.begin(row, [(step.name, step.code) for step in plan.steps])
         else:
             ledger.reopen(row.id)
-        ignored = (str(home.folder), str(Path(__file__).parent))
-        files = Files(Path(row.cwd), prepared.packages.interpreter.owns, ignored)
         environ = {"PYTHONHASHSEED": "0", **environ}
-        keys = Keys(plan.steps, prepared.packages, prepared.version, files, environ) if cache else None
-        deck = Deck(
-            ledger,
-            Settings(asked.shown, row.cwd, output_limit=output_limit, survey=survey),
-            lambda: _opened(pool_factory, prepared, environ),
-            on_event,
+        settings = Settings(asked.shown, row.cwd, output_limit=output_limit, survey=survey)
+        deck = Deck(ledger, settings, lambda: _opened(pool_factory, prepared, environ), on_event)
+        files = Files(
+            Path(row.cwd), prepared.packages.interpreter.owns, (str(home.folder), str(Path(__file__).parent))
         )
-        count = jobs or len(os.sched_getaffinity(0))
         conductor = Conductor(
-            plan, ledger, deck, keys=keys, files=files, jobs=count, backoff=backoff, tell=on_event
+            plan,
+            ledger,
+            deck,
+            keys=Keys(plan.steps, prepared.packages, prepared.version, files, environ) if cache else None,
+            files=files,
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            backoff=backoff,
+            tell=on_event,
         )
         with Repository(notebook.absolute().parent if notebook is not None else Path.cwd()) as repository:
-            result = _conduct(conductor, prepared, repository, on_event)
+            return _conduct(conductor, prepared, repository, on_event)
     finally:
         ledger.close()
-    try:
-        if size_limit is not None:
-            from nbvertex import garbage
-
-            garbage.trim(home, size_limit)
-    except StoreError as error:  # the run itself is good
-        result = replace(result, error=result.error or error)
-    return result
 
 
 def _prepared(asked: Asked, ledger: Ledger) -> Prepared:

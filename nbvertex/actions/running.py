@@ -157,7 +157,7 @@ def _within_limit(ran: Ran, home: Home, limit: int | None) -> Ran:
     if limit is None:
         return ran
     try:
-        garbage.collect(home, limit=limit)
+        garbage.trim(home, limit)
     except StoreError as error:
         return replace(ran, trouble=ran.trouble or error)
     return ran
