@@ -84,7 +84,7 @@ def rows() -> list[Row]:
             times.append(seconds)
             peaks.append(peak)
     ours, theirs = sorted(times)[1], sorted(baselines)[1]
-    extra = (max(peaks) - peak_small - 8 * (ITEMS - SMALL)) / 2**20
+    extra = max(0.0, (max(peaks) - peak_small - 8 * (ITEMS - SMALL)) / 2**20)
     return [
         Row(
             "800 MB array from step to step",
