@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -34,7 +35,8 @@ class Cell:
 
     @property
     def runs(self) -> bool:
-        return "skip" not in self.tags
+        """Run All runs it: it is neither skipped nor empty."""
+        return "skip" not in self.tags and bool(self.source.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Bench:
         """All cells, one after the other, in one process: Run All."""
         folder = self.place()
         work = folder / "work"
-        pool = _Borrowed(self.pool(), self._made)
+        pool = self._borrow()
         try:
             pool.start(
                 worker.Job(
@@ -149,7 +151,17 @@ class Bench:
 
     def stepped(self, cells: Sequence[Cell], jobs: int | None = None) -> Seen:
         """The same cells as the steps that their tags say."""
+        return self._stepped(self.place(), cells, jobs)
+
+    def stepped_after(self, earlier: Sequence[Cell], cells: Sequence[Cell]) -> Seen:
+        """As steps that take what they can from a run of an earlier state of the notebook."""
         folder = self.place()
+        self._stepped(folder, earlier)
+        shutil.rmtree(folder / "work")
+        (folder / "work").mkdir()
+        return self._stepped(folder, cells)
+
+    def _stepped(self, folder: Path, cells: Sequence[Cell], jobs: int | None = None) -> Seen:
         work = folder / "work"
         path = making.write(folder / "nb.ipynb", [making.cell(cell.source, *cell.tags) for cell in cells])
         pipeline, problems = convert.check(notebook.read(path))
@@ -162,12 +174,16 @@ class Bench:
                 notebook=path,
                 cwd=work,
                 jobs=jobs,
-                pool_factory=lambda python, **settings: _Borrowed(self.pool(), self._made),
+                pool_factory=lambda python, **settings: self._borrow(),
             )
-        except BaseException:  # whatever went wrong, the next run gets processes of its own
+        except BaseException:
             self._drop_pool()
             raise
         return _seen(result, work)
+
+    def _borrow(self) -> _Borrowed:
+        self._made += 1
+        return _Borrowed(self.pool(), self._made)
 
 
 class _Borrowed:
@@ -215,10 +231,8 @@ def _numbered(cells: Sequence[Cell]) -> Iterator[worker.CellJob]:
     count = 0
     for position, cell in enumerate(cells, 1):
         if cell.runs:
-            blank = not cell.source.strip()
-            count += not blank
-            may_fail = "raises-exception" in cell.tags
-            yield worker.CellJob(position, 0 if blank else count, cell.source, may_fail)
+            count += 1
+            yield worker.CellJob(position, count, cell.source, "raises-exception" in cell.tags)
 
 
 def _seen(result: RunResult, work: Path) -> Seen:
@@ -226,7 +240,7 @@ def _seen(result: RunResult, work: Path) -> Seen:
     failure: tuple[int, str] | None = None
     for step in result.steps.values():
         for cell in step.cells.values():
-            if cell.state in ("done", "failed", "cached"):
+            if cell.state in ("done", "failed", "cached") and cell.count:
                 shown[cell.position] = text_of(cell.outputs, work)
     error = result.error
     if isinstance(error, ProblemsFound):

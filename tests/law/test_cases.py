@@ -60,7 +60,9 @@ def test_case_holds(bench: Bench, case: Case) -> None:
     """What must hold is stated with the case."""
     verdict = bench.judge(case.cells)
     assert verdict.kind == case.holds, f"{verdict.kind}, not {case.holds}: {case.why}\n{verdict.why}"
-    assert all(word in verdict.why for word in case.says), f"the refusal does not say {case.says}: {verdict.why}"
+    assert all(word in verdict.why for word in case.says), (
+        f"the refusal does not say {case.says}: {verdict.why}"
+    )
     assert case.before == (not verdict.stepped.begun)
     assert all(problem.hint for problem in verdict.stepped.refusals), f"no mend: {verdict.why}"
 
