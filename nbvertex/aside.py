@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nbvertex.ipython_syntax import read
 from nbvertex.pipeline import Cell, Facts, Pipeline
 
 SEEDS = re.compile(r"\bseed\s*\(|\bset_state\s*\(|\bsetstate\s*\(|manual_seed|set_random_seed")
@@ -59,7 +61,7 @@ class _Spread:
                 self.names.pop(name, None)
             return
         self.cells[cell.position] = reason
-        for name in {*facts.binds, *facts.mutates, *facts.touches}:
+        for name in {*facts.binds, *facts.mutates, *facts.touches} - _imported(cell.source):
             self.names.setdefault(name, cell.position)
         self.files.update(dict.fromkeys(facts.files_written, cell.position))
         if "random" in facts.outside:
@@ -80,6 +82,13 @@ class _Spread:
         if self._chance is not None and "random" in facts.outside and not seeds:
             return f"draws at random after cell {self._chance}"
         return None
+
+
+def _imported(source: str) -> set[str]:
+    """The names that import statements of a cell bind: what they hold is the same in every run."""
+    tree = read(source).tree
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)] if tree else []
+    return {alias.asname or alias.name.partition(".")[0] for node in found for alias in node.names}
 
 
 def _used(facts: Facts) -> set[str]:

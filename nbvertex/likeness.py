@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from nbvertex.sides import Output
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"fcTL", b"fdAT"})  # the parts of a PNG that say what it shows
+DATES = re.compile(rb"/(CreationDate|ModDate) ?\(D:[^)]*\)|/ID ?\[[^\]]*\]")
 MARKUP = frozenset({"text/html", "image/svg+xml", "application/javascript", "text/javascript"})
 WIDGETS = frozenset({"application/vnd.jupyter.widget-view+json"})
 
@@ -100,7 +102,7 @@ def same_file(name: str, ours: bytes, theirs: bytes) -> bool:
     """Whether two files say the same: times that archives and pictures hold, addresses and the like do not count."""
     if ours == theirs:
         return True
-    for told in (_as_picture, _as_archive, _as_packed, _as_pickle, _as_text):
+    for told in (_as_picture, _as_document, _as_archive, _as_packed, _as_pickle, _as_text):
         one = told(name, ours)
         if one is not None and one == told(name, theirs):
             return True
@@ -109,6 +111,11 @@ def same_file(name: str, ours: bytes, theirs: bytes) -> bool:
 
 def _as_picture(name: str, data: bytes) -> str | None:
     return picture(data) if data.startswith(PNG) else None
+
+
+def _as_document(name: str, data: bytes) -> bytes | None:
+    """A PDF without when it was made and the number that this gives it."""
+    return DATES.sub(b"", data) if data.startswith(b"%PDF") else None
 
 
 def _as_archive(name: str, data: bytes) -> dict[str, bytes] | None:

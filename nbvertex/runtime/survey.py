@@ -18,6 +18,9 @@ from typing import Any
 MOST = 300_000  # objects looked at in one name
 DEEPEST = 60
 _HISTORY = re.compile(r"_i?\d*$|_i+$|_+$|_[iod]h$|In$|Out$|__\w+__$")
+_MADE_UP = re.compile(
+    r"\b0x(?P<address>[0-9a-f]{9,16})\b|(?<=[/\\])(?P<name>tmp[a-z0-9_]{8})(?![a-z0-9_])|(?<![\d.])(?P<id>\d{14,15})(?![\d.])"
+)
 _ATOMS = (type(None), bool, int, str, bytes, float, complex)
 _ATOM_TYPES = frozenset(_ATOMS)
 _BY_REPR = frozenset(
@@ -45,6 +48,19 @@ def survey(namespace: dict[str, Any], hidden: dict[str, Any]) -> dict[str, tuple
         if not _HISTORY.match(name) and not (name in hidden and hidden[name] is value):
             found[name] = (type_name(value), digest(value), short(value))
     return found
+
+
+def steady(text: str) -> str:
+    """A text without addresses, what `id` gives, and the names that `tempfile` makes up."""
+    return _MADE_UP.sub(_steady, text)
+
+
+def _steady(match: re.Match[str]) -> str:
+    if match["name"]:
+        return "tmp..."
+    number, step = (int(match["address"], 16), 8) if match["address"] else (int(match["id"]), 16)
+    lowest = 1 << 32 if match["address"] else 0x5000_0000_0000
+    return "..." if lowest <= number < 1 << 48 and number % step == 0 else match[0]
 
 
 def digest(value: Any) -> str:
@@ -123,7 +139,7 @@ class _Teller:
         self._left -= 1
         kind = type(value)
         if kind in _ATOMS:
-            self.say(kind.__name__ + " " + repr(value))
+            self.say(kind.__name__ + " " + steady(repr(value)))
         elif self._left < 0 or depth > DEEPEST:
             self.say("and so on")
         elif kind is tuple or kind is frozenset:
@@ -167,7 +183,7 @@ class _Teller:
             self.say(" ".join(sorted(digest(item) or type_name(item) for item in value)))
         elif len(value) > 1000 and _ATOM_TYPES.issuperset(map(type, value)):
             for start in range(0, len(value), 10_000):
-                self.say(repr(value[start : start + 10_000]))
+                self.say(steady(repr(value[start : start + 10_000])))
         else:
             self.parts(list(value), depth)
 
@@ -232,7 +248,7 @@ def _special(value: Any) -> Callable[[_Teller, Any, int], None] | None:
 
 
 def _by_repr(teller: _Teller, value: Any, depth: int) -> None:
-    teller.say(repr(value))
+    teller.say(steady(repr(value)))
 
 
 def _only_type(teller: _Teller, value: Any, depth: int) -> None:
