@@ -13,9 +13,7 @@ import closing
 import hypothesis
 import making
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-GOLDEN = Path(__file__).resolve().parent / "golden"
+from places import GOLDEN, ROOT
 
 # Before any test module is imported: IPython, Jupyter and matplotlib look for the home folder when they are imported.
 _home = tempfile.TemporaryDirectory(prefix="nbvertex-home-", ignore_cleanup_errors=True)

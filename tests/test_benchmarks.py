@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 FOLDER = ROOT / "benchmarks"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("all", "measure"))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 from nbvertex import dialect, options, pipeline, usage
 

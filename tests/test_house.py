@@ -18,7 +18,7 @@ from pathlib import Path
 
 import closing
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 PACKAGE = ROOT / "nbvertex"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
