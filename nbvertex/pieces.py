@@ -41,7 +41,9 @@ def texts(python: str) -> Iterator[Text]:
         if "get_ipython" not in code.python:
             continue
         for node in ast.walk(code.tree):
-            command = understand(method(node), node) if isinstance(node, ast.Call) and method(node) else None
+            if not isinstance(node, ast.Call) or not method(node):
+                continue
+            command = understand(method(node), node)
             for piece in command.pieces if command else ():
                 if piece.python.strip() and not piece.apart:
                     waiting.append((piece.python, above + node.lineno - 1 + piece.below))
