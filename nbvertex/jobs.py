@@ -136,9 +136,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The cells ran, but a value that is needed later cannot travel."""
+    """The cells ran, but a value that is needed later cannot travel; ``rest`` is what can."""
 
     problems: tuple[dict[str, Any], ...]
+    rest: Done | None = None
 
 
 @dataclass(frozen=True, slots=True)

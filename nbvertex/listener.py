@@ -145,18 +145,7 @@ class Listener:
         yield Waiting(self.job.id, frame["what"])
 
     def _done(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
-        state, files = frame["state"], frame["files"]
-        yield self._over(
-            Done(
-                names=state["names"],
-                homes=state["homes"],
-                artifacts=tuple(state["artifacts"]),
-                blobs=tuple(blobs),
-                seconds=frame["seconds"],
-                files_read=tuple(files["read"]),
-                files_written=tuple(files["written"]),
-            )
-        )
+        yield self._over(_what_is_left(frame, blobs))
 
     def _failed(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         yield self._over(
@@ -171,7 +160,21 @@ class Listener:
         )
 
     def _refused(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
-        yield self._over(Refused(tuple(frame["state"]["refused"])))
+        yield self._over(Refused(tuple(frame["state"]["refused"]), _what_is_left(frame, blobs)))
 
     def _broken(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         yield from self.died(None, None, frame["message"], frame["traceback"])
+
+
+def _what_is_left(frame: Frame, blobs: list[bytes]) -> Done:
+    """What a step hands back."""
+    state, files = frame["state"], frame["files"]
+    return Done(
+        names=state["names"],
+        homes=state["homes"],
+        artifacts=tuple(state["artifacts"]),
+        blobs=tuple(blobs),
+        seconds=frame["seconds"],
+        files_read=tuple(files["read"]),
+        files_written=tuple(files["written"]),
+    )
