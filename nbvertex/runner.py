@@ -154,7 +154,7 @@ def run(
             deck,
             keys=Keys(plan.steps, prepared.packages, prepared.version, files, environ) if cache else None,
             files=files,
-            jobs=jobs or len(os.sched_getaffinity(0)),
+            jobs=jobs or _processors(),
             backoff=backoff,
             tell=on_event,
         )
@@ -162,6 +162,13 @@ def run(
             return _conduct(conductor, prepared, repository, on_event)
     finally:
         ledger.close()
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _prepared(asked: Asked, ledger: Ledger) -> Prepared:

@@ -485,6 +485,30 @@ def test_one_step_after_a_run_of_one_step(home: Home) -> None:
     assert printed(run(other, home, only="c"))[3] == "[1, 3]\n"
 
 
+def with_parameters() -> Pipeline:
+    return pipeline(
+        step("a", "n = 1", binds=("n",), live=("n",)),
+        step("b", "m = 2", at=2, binds=("m",), live=("m", "n"), needs=("a",)),
+        step("c", "print(n, m)", at=3, reads=("m", "n"), needs=("b",)),
+        parameters=[Parameter(name="n", cell=1), Parameter(name="m", cell=2)],
+    )
+
+
+def test_parameters_of_one_step(home: Home) -> None:
+    """A run from a step on keeps the values of the run it starts from, and takes new ones for its own steps."""
+    run(with_parameters(), home, parameters={"n": 7})
+    result = run(with_parameters(), home, start="b", parameters={"m": 8})
+    assert (printed(result)[3], result.parameters) == ("7 8\n", {"n": 7, "m": 8})
+
+
+def test_parameter_of_a_step_that_does_not_run(home: Home) -> None:
+    """Another value for a step that is not run again would be left out in silence, so it is refused."""
+    run(with_parameters(), home, parameters={"n": 7})
+    with pytest.raises(Refused, match="parameter n belongs to step a"):
+        run(with_parameters(), home, start="b", parameters={"n": 8})
+    assert printed(run(with_parameters(), home, start="b", parameters={"n": 7}))[3] == "7 2\n"
+
+
 def test_one_step_without_a_run(home: Home) -> None:
     """Without an earlier run there is nothing to start from, and the error says what to do."""
     with pytest.raises(Refused, match="has not been run yet") as caught:
