@@ -43,6 +43,10 @@ class Session:
             for name, value in traits.items() if configurable is not None else ():
                 if getattr(configurable, name) != value:
                     setattr(configurable, name, value)
+        if "@ipython.errors" in values:
+            self.shell.InteractiveTB.set_mode(mode=values["@ipython.errors"])
+        if "@ipython.folders" in values:
+            self.shell.dir_stack[:], self.shell.user_ns["_dh"][:] = values["@ipython.folders"]
         if "@ipython.futures" in values:
             self.shell.compile.flags = values["@ipython.futures"]
         for attribute, value in values.get("@ipython.hooks", {}).items():
@@ -80,6 +84,8 @@ class Session:
             "@ipython.aliases": dict(shell.alias_manager.aliases),
             "@ipython.hooks": _hooks(shell),
             "@ipython.futures": shell.compile.flags,
+            "@ipython.errors": shell.InteractiveTB.mode,
+            "@ipython.folders": (list(shell.dir_stack), list(shell.user_ns.get("_dh", ()))),
         }
         registry = shell.user_ns.get("__warningregistry__")
         if registry:
