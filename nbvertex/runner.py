@@ -166,9 +166,8 @@ def run(
 
 def _processors() -> int:
     """How many this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    mine = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return len(mine(0)) if mine is not None else os.cpu_count() or 1
 
 
 def _prepared(asked: Asked, ledger: Ledger) -> Prepared:

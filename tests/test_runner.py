@@ -7,7 +7,6 @@ import io
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -217,11 +216,17 @@ def test_wait_grows_and_is_spread() -> None:
 
 
 class Endless(pretend.Pool):
-    """A step that does not end by itself."""
+    """A step that does not end by itself; a signal may come while it runs."""
+
+    def __init__(self, number: int | None = None) -> None:
+        super().__init__()
+        self.number = number
 
     def poll(self, timeout: float | None) -> list[worker.Event]:
         if self._told or not self._lives:
             return super().poll(timeout)
+        if self.number is not None:
+            os.kill(os.getpid(), self.number)
         time.sleep(timeout or 0.0)
         return []
 
@@ -236,12 +241,9 @@ def test_timeout_ends_the_attempt(home: Home) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_stops_the_run(home: Home, number: int) -> None:
     """Whoever asks to stop gets what was done so far, no process left, and the command that goes on."""
-    pool = Endless()
+    pool = Endless(number)
     before = signal.getsignal(number)
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), number))
-    timer.start()
     result = run(THREE, home, pool)
-    timer.join()
     assert (result.state, pool.closed) == ("interrupted", 1)
     assert isinstance(result.error, Interrupted)
     assert f"runs resume {result.run}" in (result.error.hint or "")
