@@ -25,6 +25,7 @@ class Arguments:
     starred: bool
     line: int
     decorates: bool = False
+    branch: bool = False
 
     @property
     def all(self) -> Value:
@@ -40,18 +41,21 @@ class Calls:
     Args:
         stage: where it is played.
         line: the line of the cell that the whole trace belongs to; 0 for the cell's own.
+        depth: how many calls deep.
+        branch: the call that led here stands under a condition.
     """
 
-    def __init__(self, stage: Stage, line: int, depth: int) -> None:
+    def __init__(self, stage: Stage, line: int, depth: int, *, branch: bool) -> None:
         self.stage = stage
         self.line = line
         self.depth = depth
+        self.branch = branch
 
     def value(self, value: Value) -> Value:
         """A value of the trace in the stage's objects."""
         raise NotImplementedError
 
-    def body(self, function: Function, memo: dict[int, Value], line: int) -> Value:
+    def body(self, function: Function, memo: dict[int, Value], given: Arguments) -> Value:
         """Play a function's body; what it returns."""
         raise NotImplementedError
 
@@ -69,6 +73,7 @@ class Calls:
             call.starred,
             self.line or call.line,
             call.decorates,
+            call.branch or self.branch,
         )
         if root.path and not root.path.endswith("()"):
             path = ".".join((root.path, *names))
@@ -95,6 +100,8 @@ class Calls:
             return out
         if not callee.within and (found := self._methods(callee, "__call__")):
             return self._each(found, callee, given, call, certain=True)
+        if stage.kind(callee) == "functools.partial()":
+            return self._partial(callee, given, call)
         inside = stage.reach(callee.all) & stage.code
         if inside:
             stage.doubts += 1
@@ -102,6 +109,16 @@ class Calls:
                 self.enter(number, given, call)
             stage.doubts -= 1
         return self.apply(library.UNKNOWN, callee, given, call)
+
+    def _partial(self, callee: Value, given: Arguments, call: Call) -> Value:
+        """Call what a partial holds, with what it holds and what it is given."""
+        stage = self.stage
+        held = stage.holds[callee.at.bit_length() - 1]
+        inside = Value(held & ~stage.code | given.all.at, given.all.within)
+        out = PLAIN
+        for number in bits(held & stage.code):
+            out = join(out, self.enter(number, Arguments([inside], {}, True, given.line), call))
+        return out if held & stage.code else self.apply(library.UNKNOWN, callee, given, call)
 
     def enter(self, number: int, given: Arguments, call: Call) -> Value:
         """Call a function, or make an instance of a class."""
@@ -135,8 +152,8 @@ class Calls:
         stage.plays += 1
         stage.active.add(number)
         for name in function.trace.needs:
-            stage.need(name, given.line)
-        out = self.body(function, memo, given.line)
+            stage.need(name, given.line, called=name in function.trace.reads and not stage.doubts)
+        out = self.body(function, memo, given)
         stage.active.discard(number)
         if function.generator:
             return Value(1 << stage.new("generator()", holds=out.all | given.all.all))
@@ -190,7 +207,8 @@ class Calls:
         """Do what a call is known to do."""
         stage, line = self.stage, given.line
         everything = given.all
-        stage.state(effect.state, line)
+        unsure = bool(call.branch or self.branch or stage.doubts)
+        stage.state(effect.state, line, unsure=unsure)
         if effect.everything:
             stage.now.everything = stage.now.everything or line
         if effect.expressions is not None:
@@ -206,7 +224,7 @@ class Calls:
             self._store(holder, given, certain=effect.result in ("plain", "part"))
         elif effect.args == "hand" and receiver is not None:
             self._store(receiver, given, certain=False)
-        if not given.decorates:
+        if effect.calls and not given.decorates:
             self._call_back(given, call, certain=effect is not library.UNKNOWN)
         return self._result(effect, receiver, everything)
 
@@ -237,7 +255,7 @@ class Calls:
         stage = self.stage
         if not stage.code:
             return
-        inside = Arguments([part(given.all)], {}, True, given.line)
+        given_all = given.all.all
         for value in (*given.args, *given.words.values()):
             direct = value.at & stage.code
             hidden = stage.reach(value.all) & stage.code & ~direct if not certain else value.within & stage.code
@@ -245,7 +263,8 @@ class Calls:
                 stage.doubts += not sure
                 for number in bits(mask):
                     if number in stage.functions:
-                        self.function(number, inside)
+                        inside = Value(0, given_all & ~(1 << number))
+                        self.function(number, Arguments([inside], {}, True, given.line, branch=given.branch))
                 stage.doubts -= not sure
 
     def _result(self, effect: Effect, receiver: Value | None, given: Value) -> Value:

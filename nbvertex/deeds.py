@@ -64,13 +64,13 @@ def perform(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> list[Dee
         shell = frozenset(name for name in wanted if _written(name, cell, analysis))
         for name in shell:
             stage.bind(name, outcome.shown, 1, sure=False)
-        gone = analysis.trace.gone
+        gone, left = analysis.trace.gone, analysis.trace.binds
         deeds.append(
             Deed(
                 number, cell, analysis, told, outcome, met, shell,
                 needed={name: line for name, line in told.reads.items() if name not in told.defined},
                 # a cell that may fail may stop anywhere
-                binds={n: line for n, line in told.binds.items() if cell.may_fail or n in told.facts.binds},
+                binds={n: line for n, line in told.binds.items() if n in told.bound or (cell.may_fail and n in left)},
                 kills=frozenset() if cell.may_fail else analysis.trace.sure | gone,
             )
         )  # fmt: skip

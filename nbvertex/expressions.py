@@ -307,12 +307,13 @@ class Expressions:
         result = self.trace.new()
         call = Call(
             root, names, args, keywords or {}, constants or {}, starred, dropped, decorates, result, line, root_name,
-            self.in_function,
+            self.in_function, bool(self.depth),
         )  # fmt: skip
         self.emit("call", call)
         return Value(1 << result)
 
     in_function: bool = False
+    depth: int  # how many conditions hold before this line is run
 
     _visitors: dict[type[ast.AST], Callable[[Any, Any], Value]] = {
         ast.Constant: _constant,

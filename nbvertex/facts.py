@@ -20,6 +20,7 @@ class Told:
     Args:
         facts: for the model.
         reads, binds, changes: names, with the line.
+        bound: names that it may leave bound, by its own code or by functions that it calls.
         defined: names that only functions defined here read, and nobody has called yet.
     """
 
@@ -27,6 +28,7 @@ class Told:
     reads: Mapping[str, int]
     binds: Mapping[str, int]
     changes: Mapping[str, int]
+    bound: frozenset[str]
     defined: frozenset[str]
 
 
@@ -43,10 +45,11 @@ def tell(stage: Stage, outcome: Outcome, trace: Trace) -> Told:
     changes = {**{name: line for name, line in within.items() if name in outcome.given}, **_named(stage, outcome, outcome.changed)}
     given = {**outcome.handed, **outcome.consumed}
     touches = {*_named(stage, outcome, given), *_shared(stage, outcome), *_parts(stage, outcome)}
+    bound = frozenset({*outcome.doubtful, *outcome.binds} - set(trace.binds) | trace.left)
     files = [(what, mode) for kind, what, mode in outcome.state if kind == "files" and what]
     facts = Facts(
         reads=_sorted(reads),
-        binds=_sorted({*within, *outcome.doubtful, *outcome.binds} - set(trace.binds) | trace.left),
+        binds=_sorted(bound | set(within) - set(trace.binds)),
         surely=_sorted(trace.sure - set(reads)),
         mutates=_sorted(changes),
         touches=_sorted(touches - set(changes)),
@@ -61,7 +64,7 @@ def tell(stage: Stage, outcome: Outcome, trace: Trace) -> Told:
         is_async=trace.is_async,
     )
     defined = frozenset(name for name, line in outcome.reads.items() if not line)
-    return Told(facts, reads, binds, changes, defined)
+    return Told(facts, reads, binds, changes, bound, defined)
 
 
 def builtins_read(trace: Trace, reads: Mapping[str, int]) -> frozenset[str]:

@@ -190,19 +190,20 @@ class _Arrows:
     def _name(self, deed: Deed, name: str, line: int) -> None:
         """Arrows for one name that a cell reads."""
         binders = self.binders.get(name, [])
+        carried = name in deed.outcome.carried
         for writer in binders:
-            self._arrow(writer, deed, name, line, maybe=False)
+            self._arrow(writer, deed, name, line, maybe=carried)
         sources: dict[int, tuple[_Writer, bool]] = {}
         for number in bits(deed.met.get(name, 0) & self.touched):
             for writer, maybe in ((self.changers.get(number), False), (self.handlers.get(number), True)):
                 if writer is not None:
                     known = sources.get(writer.step)
-                    sources[writer.step] = (writer, maybe and (known is None or known[1]))
+                    sources[writer.step] = (writer, carried or (maybe and (known is None or known[1])))
         for star in self.stars if not binders else ():
-            sources.setdefault(star.step, (star, False))
+            sources.setdefault(star.step, (star, carried))
         anyone = self.anyone
         if anyone is not None and all(w.deed.cell.position < anyone.deed.cell.position for w in binders):
-            sources.setdefault(anyone.step, (anyone, bool(binders)))
+            sources.setdefault(anyone.step, (anyone, carried or bool(binders)))
         for step in sorted(sources, reverse=True):
             writer, maybe = sources[step]
             if not self.above[deed.step] >> step & 1:
@@ -221,19 +222,23 @@ class _Arrows:
             self._arrow(self.anyone, deed, "*", line, maybe=False)
 
     def _state(self, deed: Deed) -> None:
-        for touch in self.outside.around():
+        first: dict[tuple[str, str], str] = {}
+        for kind, what, mode in deed.outcome.state:
+            first.setdefault((kind, what), mode)
+        anew = {key for key, mode in first.items() if mode == "write" and key[0] != "files"}
+        for touch in self.outside.around(anew):
             self._order(touch, deed, 1)
         for state, line in deed.outcome.state.items():
-            for touch in self.outside.before(state):
+            for touch in self.outside.before(state) if state[:2] not in anew else ():
                 self._order(touch, deed, line)
         for state, line in deed.outcome.state.items():
-            self.outside.done(state, Touch(deed.step, deed.cell.position, line, state[0]))
+            kind = "random" if state[0] == "chance" else state[0]
+            self.outside.done(state, Touch(deed.step, deed.cell.position, line, kind))
 
     def _leave(self, deed: Deed) -> None:
         """What later cells may find."""
-        for name in () if deed.cell.may_fail else deed.analysis.trace.gone:
-            self.binders.pop(name, None)
-        for name, line in {**deed.binds, **dict.fromkeys(deed.shell, 1)}.items():
+        left = {**deed.outcome.deletes, **deed.binds, **dict.fromkeys(deed.shell, 1)}
+        for name, line in left.items():  # whoever reads a name that was deleted must find it so
             writer = _Writer(deed, line)
             if name in deed.kills:
                 self.binders[name] = [writer]

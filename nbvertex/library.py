@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -34,6 +35,7 @@ class Effect(NamedTuple):
         everything: it may read or write any name.
         expressions: a literal among the arguments that is evaluated with the names around.
         marked: of the names in it, only those behind an ``@``.
+        calls: functions among the arguments are called, now or later.
     """
 
     result: Result = "new"
@@ -46,6 +48,7 @@ class Effect(NamedTuple):
     everything: bool = False
     expressions: int | str | None = None
     marked: bool = False
+    calls: bool = True
 
 
 class Given(NamedTuple):
@@ -201,10 +204,10 @@ _CHANGERS = {  # functions that change what they are given
     "copy.copy": Effect("holds"),
     "copy.deepcopy": NEW,
     "functools.reduce": Effect("part", args="consume"),
-    "functools.partial": HOLDS,
-    "pickle.dump": Effect("plain", changes=(1,), state=updates("files")),
-    "json.dump": Effect("plain", changes=(1,), state=updates("files")),
-    **_table(Effect("new", args="consume", state=reads("files")), "pickle.load json.load yaml.safe_load yaml.load"),
+    "functools.partial": Effect("holds", "functools.partial()", calls=False),
+    # the file was opened, and so told of, by another call
+    **_table(Effect("plain", changes=(1,)), "pickle.dump json.dump yaml.dump yaml.safe_dump cloudpickle.dump dill.dump"),
+    **_table(Effect("new", args="consume"), "pickle.load json.load yaml.safe_load yaml.load tomllib.load cloudpickle.load dill.load"),
     "csv.writer": Effect("holds", "csv.writer()"),
     "csv.DictWriter": Effect("holds", "csv.writer()"),
     "csv.reader": Effect("holds", "iterator()"),
@@ -217,7 +220,6 @@ _CHANGERS = {  # functions that change what they are given
     "IPython.display.clear_output": Effect("plain", state=updates("display")),
     "sys.exit": Effect("plain"),
     **_table(EVERYTHING, "sys._getframe sys._current_frames inspect.currentframe inspect.stack inspect.trace runpy.run_path runpy.run_module code.interact cProfile.run profile.run pdb.set_trace"),
-    "sklearn.model_selection.train_test_split": Effect("new"),
 }  # fmt: skip
 
 
@@ -334,6 +336,8 @@ def function(path: str, given: Given) -> Effect:
         if path in table:
             return _with_arguments(table[path], path, given)
     root = path.partition(".")[0]
+    if root == "sklearn":
+        return _sklearn(path, name, given)
     if name in _ALTERS and module.count(".") and module not in _FAMILIES:
         return Effect("part", state=stored(module))
     if name in _OPTIONS and root not in ("random", "sched", "signal", "requests"):
@@ -350,6 +354,26 @@ def function(path: str, given: Given) -> Effect:
         state=found.state,
     )
     return _named(effect, path, name, given)
+
+
+_CHANCY = re.compile(
+    "Forest|Tree|Boost|SGD|MLP|KMeans|Random|Bagging|TSNE|NMF|FastICA|Perceptron|PassiveAggressive|Isolation|Spectral|"
+    "RBM|GaussianMixture|Shuffle|Split|Search|Dummy|LinearSVC|Latent|MiniBatch|Imputer|Quantile|MDS|PCA|SVD|"
+    "split|shuffle|sample|permutation|cross_val|learning_curve|make_"
+)
+CHANCE: tuple[State, ...] = (("chance", "numpy", "update"),)
+
+
+def _sklearn(path: str, name: str, given: Given) -> Effect:
+    """scikit-learn: whatever has no `random_state` of its own draws from NumPy's generator."""
+    if name.startswith("fetch_"):
+        return Effect("new", state=(*_NET, *updates("files")))
+    if name in ("set_config", "config_context"):
+        return Effect("perhaps", state=updates("modules", "sklearn"))
+    seeded = "random_state" in given.names or not _CHANCY.search(name)
+    if name[:1].isupper():
+        return _with_arguments(Effect("holds", f"{path}{'' if not seeded else '.seeded'}()"), path, given)
+    return _with_arguments(Effect("new", state=() if seeded else CHANCE), path, given)
 
 
 _ALTERS = frozenset(  # methods by which a module's data is changed: `sys.path.insert`, `helper.cache.append`
@@ -385,9 +409,11 @@ def _named(effect: Effect, path: str, name: str, given: Given) -> Effect:
     """What a name says in whatever library: readers, writers, views, drawing."""
     root = path.partition(".")[0]
     if name.startswith("read_") or name in _READERS:
-        effect = effect._replace(result="new", state=(*effect.state, _file(given, 0, "read")))
+        effect = effect._replace(result="new", state=_with_file(effect.state, _file(given, (0,), "read")))
+    elif name in _TEXTS and not given.number and not given.names & {"path_or_buf", "buf"}:
+        effect = effect._replace(result="plain")
     elif name in _WRITERS:
-        effect = effect._replace(result="plain", state=(*effect.state, _file(given, 0, "write")))
+        effect = effect._replace(result="plain", state=_with_file(effect.state, _file(given, (0, 1), "write")))
     elif name.startswith("fetch_") or name in ("load_dataset", "from_pretrained", "get_file", "load_data", "urlopen"):
         effect = effect._replace(state=(*effect.state, *_NET, *updates("files")))
     elif name in _VIEWS and effect.result == "new":
@@ -428,7 +454,7 @@ def _with_arguments(effect: Effect, path: str, given: Given) -> Effect:
 
 def _builtin(name: str, given: Given) -> Effect:
     if name == "open":
-        return Effect("new", "open()", state=(_file(given, 0, _opened(given)),))
+        return Effect("new", "open()", state=(_file(given, (0,), _opened(given)),))
     if name in ("locals", "vars", "dir") and not given.number:
         return EVERYTHING
     if name == "vars":
@@ -452,10 +478,15 @@ def _opened(given: Given) -> Mode:
     return "write" if set(mode) & set("wx") else "read"
 
 
-def _file(given: Given, position: int, mode: Mode) -> State:
+def _with_file(state: tuple[State, ...], file: State) -> tuple[State, ...]:
+    """What a call does, with the one file that it opens for all the files that others like it open."""
+    return (*(one for one in state if one[0] != "files"), file)
+
+
+def _file(given: Given, positions: Iterable[int], mode: Mode) -> State:
     """A file that a call opens: named, if it is a literal; an address is the network."""
     names = ("path", "filepath_or_buffer", "path_or_buf", "io", "fname", "file", "filename", "buf", "excel_writer", "path_or_buffer")
-    literal = given.constants.get(position)
+    literal = next((text for text in map(given.constants.get, positions) if isinstance(text, str)), None)
     for name in names:
         literal = given.constants.get(name, literal)
     if not isinstance(literal, str) or isinstance(literal, Partly):
@@ -496,7 +527,3 @@ def stored(path: str) -> tuple[State, ...]:
 def is_everything(path: str) -> bool:
     """Whether looking at it gives the names of the notebook away."""
     return path in ("__main__", "sys.modules") or path.startswith(("__main__.", "sys.modules."))
-
-
-def known_modules() -> Iterable[str]:
-    return _FAMILIES

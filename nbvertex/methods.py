@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from nbvertex.library import (
+    CHANCE,
     NEW,
     PURE,
     UNKNOWN,
     Effect,
     Given,
+    Result,
     _evaluates,
     _named,
     family,
@@ -84,7 +86,7 @@ def method(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
         effect = Effect("new", receiver="change", changes=(0,) if name == "shuffle" else ())
     elif kind == "open()":
         lines = name == "readlines"
-        effect = Effect("new" if lines else "plain", "list()" if lines else "", receiver="change", state=updates("files"))
+        effect = Effect("new" if lines else "plain", "list()" if lines else "", receiver="change")
     elif kind in LAZY:
         effect = Effect("part", receiver="change")
     elif kind == "pathlib.Path()":
@@ -163,8 +165,9 @@ def _instance(kind: str, name: str, given: Given, *, quiet: bool, state: tuple, 
     root = kind.partition(".")[0]
     if root in ("sklearn", "xgboost", "lightgbm", "catboost", "statsmodels", "imblearn"):
         if name in FITS or name.startswith(("fit", "set_")):
-            result = "new" if name in ("fit_transform", "fit_predict", "fit_resample") else "self"
-            return _named(Effect(result, receiver="change", stores=True), kind, "", given)  # type: ignore[arg-type]
+            result: Result = "new" if name in ("fit_transform", "fit_predict", "fit_resample") else "self"
+            chance = CHANCE if root == "sklearn" and not kind.endswith(".seeded()") else ()
+            return Effect(result, receiver="change", stores=True, state=chance)
         return _named(Effect("new", "numpy.ndarray()" if name in ("predict", "transform", "predict_proba") else ""), kind, name, given)
     state = () if root in ("torch", "tensorflow", "keras", "tf_keras") and name not in FITS else state
     known = _anything(kind, name, given, dropped=dropped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from nbvertex import library
@@ -47,8 +47,7 @@ class _Files:
         """Those who had to do with a file, in whatever way it is named; with any, where it has no name."""
         if kind == "imports":
             yield from self.found.get(("module", name), ())
-            known = name in sys.stdlib_module_names or library.family(name) is not None
-            yield from () if known else map(_doubted, self.anything)
+            yield from map(_doubted, self.anything) if _is_local(name) else ()
             return
         yield from map(_doubted, self.anything)
         if not _named(name):
@@ -83,6 +82,11 @@ class _Files:
                 known.append(touch)
 
 
+def _is_local(module: str) -> bool:
+    """Whether a module may lie beside the notebook: it is none of Python's own, nor of a library known here."""
+    return module not in sys.stdlib_module_names and library.family(module) is None
+
+
 def _named(name: str) -> bool:
     return bool(name) and not set(name) & set("*?[")
 
@@ -90,6 +94,27 @@ def _named(name: str) -> bool:
 def _folders(path: str) -> list[str]:
     parts = path.split("/")[:-1]
     return ["/".join(parts[: number + 1]) for number in range(len(parts))]
+
+
+def clash(above: State, below: State) -> str:
+    """The kind of state for which the order of two cells counts; empty where it does not."""
+    for one, other in ((above, below), (below, above)):
+        if one[2] != "read" and one[0] in ASKS.get(other[0], ()):
+            return one[0]
+    if {above[0], below[0]} == {"files", "imports"}:
+        files = _Files()
+        written, module = (above, below) if above[0] == "files" else (below, above)
+        files.note(written[1], Touch(0, 0, 0, "files"), alone=True)
+        return "files" if written[2] != "read" and any(not t.maybe for t in files.meet(module[1], "imports")) else ""
+    if {above[0], below[0]} <= {"files", "process"}:
+        files = _Files()
+        files.note(above[1] if above[0] == "files" else "", Touch(0, 0, 0, "files"), alone=True)
+        meets = any(files.meet(below[1] if below[0] == "files" else "", "files"))
+        return "files" if meets and {above[2], below[2]} != {"read"} else ""
+    kind, other = (state[0].replace("chance", "random") for state in (above, below))
+    if kind != other or kind in UNORDERED | {"imports", "network"} or {above[2], below[2]} == {"read"}:
+        return ""
+    return kind if above[1] == below[1] or not above[1] or not below[1] else ""
 
 
 @dataclass(slots=True)
@@ -117,6 +142,8 @@ class Outside:
             name = "" if kind == "process" else what
             yield from self.written.meet(name, kind)
             yield from () if mode == "read" else self.read.meet(name, kind)
+        if kind == "imports" and _is_local(what):
+            yield from self._writers("modules", "sys.path")
         if kind == "chance":
             yield from map(_doubted, self._writers("random", what) if what in self.seeded else ())
         elif kind in ("network", "process"):
@@ -124,10 +151,14 @@ class Outside:
         elif kind != "files" and mode != "write":
             yield from self._writers(kind, what)
 
-    def around(self) -> Iterator[Touch]:
-        """What any code may look at without saying so."""
+    def around(self, anew: Container[tuple[str, str]]) -> Iterator[Touch]:
+        """What any code may look at without saying so.
+
+        Args:
+            anew: the state that it sets for itself first.
+        """
         for (kind, what), touch in self.writes.items():
-            if kind in SURROUNDING or (kind == "random" and what in self.seeded):
+            if (kind in SURROUNDING or (kind == "random" and what in self.seeded)) and (kind, what) not in anew:
                 yield _doubted(touch)
 
     def _writers(self, kind: str, what: str) -> Iterator[Touch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbvertex.calls import Calls
+from nbvertex.calls import Arguments, Calls
 from nbvertex.ipython_commands import HARMLESS
 from nbvertex.library import updates
 from nbvertex.methods import FRAMES
@@ -20,13 +20,13 @@ def play(stage: Stage, trace: Trace) -> Outcome:
         if not stage.is_builtin(name):
             now.reads[name] = line
             now.given[name] = stage.lookup(name)
-    frame = Frame(stage, trace, {}, line=0, depth=0)
+    frame = Frame(stage, trace, {})
     frame.run()
     for name in trace.gone:
         stage.env.pop(name, None)
     now.sure = set(trace.sure)
     for name in trace.needs:
-        stage.need(name, 0)
+        stage.need(name, 0, called=False)
     defined = 0
     for number in (*trace.functions, *trace.classes):
         if number in frame.memo:
@@ -44,10 +44,13 @@ class Frame(Calls):
         memo: what the trace's objects are on the stage, as far as that is known.
         line: of the call in the cell; 0 for the cell itself.
         depth: how many calls deep.
+        branch: under a condition.
     """
 
-    def __init__(self, stage: Stage, trace: Trace, memo: dict[int, Value], *, line: int, depth: int) -> None:
-        super().__init__(stage, line, depth)
+    def __init__(
+        self, stage: Stage, trace: Trace, memo: dict[int, Value], *, line: int = 0, depth: int = 0, branch: bool = False
+    ) -> None:
+        super().__init__(stage, line, depth, branch=branch)
         self.trace = trace
         self.memo = memo
         self.names = {number: name for name, number in trace.names.items()}
@@ -83,8 +86,10 @@ class Frame(Calls):
             self.memo[number] = known
         return known
 
-    def body(self, function: Function, memo: dict[int, Value], line: int) -> Value:
-        frame = Frame(self.stage, function.trace, memo, line=line, depth=self.depth + 1)
+    def body(self, function: Function, memo: dict[int, Value], given: Arguments) -> Value:
+        frame = Frame(
+            self.stage, function.trace, memo, line=given.line, depth=self.depth + 1, branch=given.branch
+        )
         frame.run()
         return frame.value(function.trace.returns)
 

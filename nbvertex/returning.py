@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from nbvertex.deeds import Deed
 from nbvertex.errors import Place, Problem
-from nbvertex.outside import Outside, Touch
+from nbvertex.outside import clash
 from nbvertex.pipeline import Step
-
-ORDERED = frozenset({"files", "random", "cwd", "environ", "modules", "ipython", "process", "threads", "signals"})
 
 
 def problems(steps: Sequence[Step], deeds: Sequence[Deed]) -> Iterator[Problem]:
@@ -23,29 +21,35 @@ def problems(steps: Sequence[Step], deeds: Sequence[Deed]) -> Iterator[Problem]:
     for place, deed in enumerate(deeds):
         last = max(last, deed.step)
         for other in deeds[:place] if deed.step < last else ():
-            reason = _clash(other, deed, deeds[place + 1 :]) if other.step > deed.step else ""
+            reason = _reason(other, deed, deeds[place + 1 :]) if other.step > deed.step else ""
             if reason:
                 yield _problem(steps, other, deed, reason)
                 break
 
 
-def _clash(above: Deed, below: Deed, later: Sequence[Deed]) -> str:
+def _reason(above: Deed, below: Deed, later: Sequence[Deed]) -> str:
     """What keeps two cells in order; empty where nothing does."""
-    if above.facts.everything or below.facts.everything:
-        return "reads or writes names that cannot be told"
-    for name in below.needed:
-        if name in above.binds or name in above.told.facts.deletes:
-            return f"reads `{name}`, which that sets"
-    for name in below.binds:
+    first = f"cell {above.cell.position}"
+    for deed in (above, below):
+        if deed.facts.everything:
+            return f"cell {deed.cell.position} may read and write any name"
+    for name in sorted(below.needed):
+        if name in above.binds or name in above.outcome.deletes:
+            return f"it reads `{name}`, which {first} sets"
+    for name in sorted({*below.binds, *below.outcome.deletes}):
         if name in above.needed:
-            return f"sets `{name}`, which that reads"
+            return f"it sets `{name}`, which {first} reads"
         if name in above.binds and _wanted(name, later):
-            return f"sets `{name}`, which that sets too"
-    shared = _objects(above, below) or _objects(below, above)
+            return f"it sets `{name}`, which {first} sets too"
+    shared = _shared(above, below) or _shared(below, above)
     if shared:
-        return f"works on the same object as that, `{shared}`"
-    kind = _state(above, below)
-    return f"depends on the same outside state as that ({kind})" if kind else ""
+        return f"one of them changes, or may change, the object that the other has as `{shared}`"
+    for state in above.outcome.state:
+        for other in below.outcome.state:
+            kind = clash(state, other)
+            if kind:
+                return f"both depend on the same state outside the names ({kind})"
+    return ""
 
 
 def _wanted(name: str, later: Sequence[Deed]) -> bool:
@@ -58,25 +62,12 @@ def _wanted(name: str, later: Sequence[Deed]) -> bool:
     return False
 
 
-def _objects(writer: Deed, reader: Deed) -> str:
+def _shared(writer: Deed, reader: Deed) -> str:
     """A name by which one cell meets an object that the other changes, or may change."""
-    changed = {*writer.outcome.changed, *writer.outcome.handed, *writer.outcome.consumed}
-    for name, mask in reader.met.items():
-        if name in reader.needed and any(mask >> number & 1 for number in changed):
-            return name
-    return ""
-
-
-def _state(above: Deed, below: Deed) -> str:
-    """A kind of outside state for which their order counts."""
-    outside = Outside()
-    for state, line in above.outcome.state.items():
-        outside.done(state, Touch(above.step, above.cell.position, line, state[0]))
-    for state in below.outcome.state:
-        for touch in outside.before(state):
-            if touch.kind in ORDERED and not (touch.maybe and state[0] == "imports"):
-                return touch.kind
-    return ""
+    changed = 0
+    for number in (*writer.outcome.changed, *writer.outcome.handed, *writer.outcome.consumed):
+        changed |= 1 << number
+    return next((name for name in sorted(reader.needed) if reader.met.get(name, 0) & changed), "")
 
 
 def _problem(steps: Sequence[Step], above: Deed, below: Deed, reason: str) -> Problem:
@@ -84,8 +75,7 @@ def _problem(steps: Sequence[Step], above: Deed, below: Deed, reason: str) -> Pr
     first, second = below.cell.position, above.cell.position
     return Problem(
         "step-returns",
-        f"step `{own.name}` returns after step `{other.name}`, but cell {first} cannot run before cell {second}: "
-        f"it {reason}",
+        f"step `{own.name}` returns after step `{other.name}`, but cell {first} cannot run before cell {second}: {reason}",
         Place(cell=first, line=1, step=own.name),
         f"give cell {first} a step of its own",
     )

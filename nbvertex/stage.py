@@ -18,6 +18,7 @@ class Outcome:
     Args:
         reads: names that it needs from before, with the line.
         late: those of them that only a function needs, when it is called.
+        carried: those of them whose function is at hand, but is not seen to be called.
         binds: names that it may bind, with the line.
         doubtful: names that it binds only if code runs that need not run.
         deletes: names that it may delete, with the line.
@@ -34,6 +35,7 @@ class Outcome:
 
     reads: dict[str, int] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
+    carried: set[str] = field(default_factory=set)
     binds: dict[str, int] = field(default_factory=dict)
     doubtful: dict[str, int] = field(default_factory=dict)
     deletes: dict[str, int] = field(default_factory=dict)
@@ -155,12 +157,17 @@ class Stage:
     def is_builtin(self, name: str) -> bool:
         return name in BUILTINS and name not in self.env and name not in self.paths
 
-    def need(self, name: str, line: int) -> None:
-        """A function that is at hand reads a global name."""
-        if name not in self.now.sure and name not in self.now.reads and not self.is_builtin(name):
-            self.now.reads[name] = line
-            self.now.late.add(name)
-            self.now.given[name] = self.lookup(name)
+    def need(self, name: str, line: int, *, called: bool) -> None:
+        """A function that is at hand reads a global name when it is called."""
+        now = self.now
+        if called:
+            now.carried.discard(name)
+        if name not in now.sure and name not in now.reads and not self.is_builtin(name):
+            now.reads[name] = line
+            now.late.add(name)
+            now.given[name] = self.lookup(name)
+            if not called:
+                now.carried.add(name)
 
     def bind(self, name: str, value: Value, line: int, *, sure: bool) -> None:
         if sure:
@@ -215,9 +222,10 @@ class Stage:
             if self.types[number] not in LASTING:
                 self.now.consumed.setdefault(number, line)
 
-    def state(self, effects: tuple[library.State, ...], line: int) -> None:
-        for effect in effects:
-            self.now.state.setdefault(effect, line)
+    def state(self, effects: tuple[library.State, ...], line: int, *, unsure: bool = False) -> None:
+        """The state outside the names is looked at or set; what is set perhaps is also what it was."""
+        for kind, what, mode in effects:
+            self.now.state.setdefault((kind, what, "update" if unsure and mode == "write" else mode), line)
 
     def use(self, value: Value, line: int) -> None:
         """A value is looked at: the functions that come with it may need names of their own."""
@@ -235,7 +243,7 @@ class Stage:
                 continue
             self.woken.add(number)
             for name in function.trace.needs:
-                self.need(name, line)
+                self.need(name, line, called=False)
                 if name in self.env:
                     self.wake(self.env[name].all, line)
 

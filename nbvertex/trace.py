@@ -80,6 +80,7 @@ class Call(NamedTuple):
         line: where it stands.
         root_name: the name that the dotted name begins with, where it is one.
         in_function: the call stands in a function's body.
+        branch: it stands under a condition, or in a loop.
     """
 
     root: Value
@@ -94,6 +95,7 @@ class Call(NamedTuple):
     line: int
     root_name: str = ""
     in_function: bool = False
+    branch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
