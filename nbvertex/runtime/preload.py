@@ -48,7 +48,7 @@ class Preload:
                 self._import(name)
 
     def _import(self, name: str) -> None:
-        known, before = set(sys.modules), _State.now(self._ip)
+        known, before = set(sys.modules), self._state()
         self._shelf.begin(name)
         # as in a cell, where `get_ipython` is a builtin: libraries look for it
         with warnings.catch_warnings(), self._ip.builtin_trap:
@@ -60,7 +60,7 @@ class Preload:
                     self.unfit[name] = f"raises {error!r}"
             except BaseException as error:  # whatever it is, the step that imports it meets it again
                 self.unfit[name] = f"raises {error!r}"
-            after = _State.now(self._ip)
+            after = self._state()
         new = [module for module in sys.modules if module not in known]
         if "numpy.random" in new:
             _seen["numpy.random"] = sys.modules["numpy.random"]
@@ -69,8 +69,12 @@ class Preload:
             self.unfit.setdefault(name, reason)
         self._shelf.put(new, before.undo(after))
 
+    def _state(self) -> _State:
+        held = sum(len(stream.held) for stream in self._outputs)
+        return _State.now(self._ip, held)
+
     def _why_unfit(self, before: _State, after: _State, new: list[str]) -> str | None:
-        if any(stream.held for stream in self._outputs) or before.printed != after.printed:
+        if before.printed != after.printed:
             return "prints or warns"
         changed = before.lasting_difference(after)
         if changed:
@@ -128,10 +132,10 @@ class _State:
     ip: Any
 
     @classmethod
-    def now(cls, ip: Any) -> _State:
+    def now(cls, ip: Any, held: int) -> _State:
         return cls(
             lasting=dict(_lasting()),
-            printed=os.fstat(1).st_size + os.fstat(2).st_size,
+            printed=held + os.fstat(1).st_size + os.fstat(2).st_size,
             threads=tuple(threading.enumerate()),
             environ=dict(os.environ),
             filters=tuple(warnings.filters),

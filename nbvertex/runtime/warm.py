@@ -10,12 +10,14 @@ import signal
 import socket
 import sys
 import sysconfig
+import traceback
 import warnings
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import preload, process, streams, tree, wire
 
+_TRIES = 3
 _FDS = 3  # a step is given its socket and its two pipes
 
 
@@ -26,9 +28,17 @@ def main(arguments: list[str]) -> NoReturn:
         arguments: ``warm`` or ``spare``, the descriptor of the socket to the host or to the warm process,
             and the settings as JSON: ``preload``, ``without``, ``spawn``.
     """
-    role, fd, text = arguments
+    try:
+        _begin(*arguments)
+    except Exception:  # `sys.stderr` may hold back what it is given: the host reads descriptor 2
+        os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    os._exit(1)
+
+
+def _begin(role: str, fd: str, text: str) -> None:
     settings: dict[str, Any] = json.loads(text)
-    environ = dict(os.environ)
+    environ, folder = dict(os.environ), os.getcwd()
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in signal.valid_signals()}
     sock = socket.socket(fileno=int(fd))
     sock.set_inheritable(False)
     _look_like_a_kernel()
@@ -41,7 +51,7 @@ def main(arguments: list[str]) -> NoReturn:
     sys.stdout, sys.stderr = outputs
     ip = shell.make_shell(sys.argv[2])
     shell.forbid_input()
-    birth = Birth(role, int(fd), settings, environ)
+    birth = Birth(role, int(fd), settings, environ, folder, handlers)
     birth.imports(ip, outputs)
     step.rehearse(ip)
     ready = step.Ready(ip, outputs)
@@ -69,13 +79,15 @@ class Birth:
 
     Args:
         role, fd, settings: see `main`.
-        environ: the environment at the start.
+        environ, folder, handlers: the environment, the working folder and the signal handlers at the start.
     """
 
     role: str
     fd: int
     settings: dict[str, Any]
     environ: dict[str, str]
+    folder: str
+    handlers: dict[int, Any]
 
     def imports(self, ip: Any, outputs: tuple[streams.Stream, streams.Stream]) -> None:
         """Import ahead; where that leaves what must not stay, start anew without it."""
@@ -92,11 +104,15 @@ class Birth:
 
     def _again(self) -> NoReturn:
         os.set_inheritable(self.fd, True)
+        os.chdir(self.folder)
+        for number, handler in self.handlers.items():  # an ignored signal stays ignored in what follows
+            if signal.getsignal(number) != handler:
+                signal.signal(number, handler)
         os.execve(sys.executable, self.command(self.role, self.fd), self.environ)
 
     def command(self, role: str, fd: int) -> list[str]:
         folder = os.path.dirname(os.path.abspath(__file__))
-        return [sys.executable, folder, role, str(fd), json.dumps({**self.settings, "parent": os.getpid()})]
+        return [sys.executable, folder, role, str(fd), json.dumps(self.settings)]
 
 
 class Warm:
@@ -170,16 +186,18 @@ class Warm:
             self.ended.discard(header["pid"])
 
     def _start(self, job: str, fds: list[int]) -> None:
-        while True:
+        for _ in range(_TRIES):
             pid, sock = self.spare or self.breed()
             self.spare = None
-            try:
-                socket.send_fds(sock, [b"."], fds)
-                break
-            except (BrokenPipeError, ConnectionResetError):  # somebody has killed it while it waited
-                os.waitpid(pid, 0)
-            finally:
-                sock.close()
+            with sock:
+                try:
+                    socket.send_fds(sock, [b"."], fds)
+                    break
+                except (BrokenPipeError, ConnectionResetError):  # somebody has killed it while it waited
+                    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        else:
+            self._tell({"kind": "broken", "message": f"no process for a step ({code})", "module": None})
+            self._leave()
         for fd in fds:
             os.close(fd)
         self.children[pid] = job
@@ -195,6 +213,7 @@ class Warm:
         return self.spare
 
     def _spawn(self, theirs: socket.socket) -> int:
+        self.birth.settings["parent"] = os.getpid()
         theirs.set_inheritable(True)
         command = self.birth.command("spare", theirs.fileno())
         return os.posix_spawn(sys.executable, command, self.birth.environ)
