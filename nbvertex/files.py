@@ -49,15 +49,17 @@ class Files:
         return sorted(path for path in found if self.counts(path) and not os.path.isdir(path))
 
     def results(self, opened: Iterable[str]) -> list[str]:
-        """The files that count among those that a process opened for writing, and that are still there."""
+        """What a process opened for writing, made or took away, where that counts afterwards.
+
+        Outside the working folder only a file that is there counts: temporary ones come and go.
+        """
         found = {self._absolute(path) for path in opened}
         return sorted(
             path
             for path in found
             if self.counts(path)
             and "/__pycache__/" not in path
-            and os.path.lexists(path)
-            and not os.path.isdir(path)
+            and (path.startswith(f"{self._cwd}{os.sep}") or os.path.isfile(path) or os.path.islink(path))
         )
 
     def named(self, patterns: Iterable[str]) -> list[str]:

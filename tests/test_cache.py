@@ -261,7 +261,8 @@ def test_random_numbers(
         (Facts(), Options(outputs=("out.csv",)), [], ["out.csv"], None),
         (Facts(), Options(outputs=("out.csv",)), ["out.csv"], ["out.csv"], "reads a file that it writes"),
         (Facts(files_read=("out.csv",)), Options(outputs=("out.csv",)), ["out.csv"], ["out.csv"], None),
-        (Facts(), Options(), [], ["gone.csv"], None),
+        (Facts(), Options(), [], ["gone.csv"], "writes files"),
+        (Facts(), Options(), [], ["/nowhere/gone.csv"], None),
         (Facts(outside=("files",)), Options(cache=True), [], ["out.csv"], None),
     ],
 )

@@ -63,12 +63,14 @@ def test_what_counts(tmp_path: Path) -> None:
 
 
 def test_results(tmp_path: Path) -> None:
-    """A file that was written and is still there is a result; a passing one and a compiled module are not."""
-    (tmp_path / "kept").write_text("")
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "m.pyc").write_text("")
-    files = Files(tmp_path)
-    assert files.results(["kept", "gone", "__pycache__/m.pyc", str(tmp_path)]) == [str(tmp_path / "kept")]
+    """What was written, made or removed in the working folder is a result; passing files elsewhere and compiled modules are not."""
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    (work / "__pycache__").mkdir(parents=True)
+    (work / "made").mkdir()
+    (work / "kept").write_text("")
+    (work / "__pycache__" / "m.pyc").write_text("")
+    opened = ["kept", "made", "gone", "__pycache__/m.pyc", str(work), str(elsewhere), str(elsewhere / "gone")]
+    assert Files(work).results(opened) == [str(work / name) for name in ("gone", "kept", "made")]
 
 
 def test_names_of_files(tmp_path: Path) -> None:
