@@ -108,6 +108,19 @@ def read(path: str | Path) -> Notebook:
     return _ipynb(name, text)
 
 
+def parse(name: str, text: str) -> Notebook:
+    """A notebook from the text of an .ipynb file.
+
+    Args:
+        name: what to call it in messages.
+        text: of the file.
+
+    Raises:
+        NotebookError: it is no notebook.
+    """
+    return _ipynb(name, text)
+
+
 def _error(name: str, message: str, hint: str | None = None, cell: int | None = None) -> NotebookError:
     return NotebookError(message, place=Place(notebook=name, cell=cell), hint=hint)
 

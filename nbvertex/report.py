@@ -82,15 +82,19 @@ class Follower:
             },
         )
 
+    def shown(self, step: str, position: int) -> tuple[Output, ...]:
+        """What a cell has shown so far."""
+        shown = self._outputs.get((step, position))
+        return shown.final() if shown is not None else ()
+
     def _final(self, state: StepState) -> StepState:
         return "failed" if state == "running" and self._state != "running" else state
 
     def _seen(self, step: str) -> dict[int, CellResult]:
         seen = {}
         for position, cell in self._cells.get(step, {}).items():
-            shown = self._outputs.get((step, position))
             seen[position] = replace(
-                cell, state=self._final(cell.state), outputs=shown.final() if shown else ()
+                cell, state=self._final(cell.state), outputs=self.shown(step, position)
             )
         return seen
 

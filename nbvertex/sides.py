@@ -58,6 +58,7 @@ class Side:
         failure: how it failed; None: it ended well, or was refused.
         refused: why the steps could not go on, where that is no failure of a cell.
         values: name -> what it held at the end; None where the run did not come to its end.
+        unknown: names of which it cannot be told what they held.
         before: name -> what it held before the cell that was watched.
         folder: what it left.
     """
@@ -67,5 +68,6 @@ class Side:
     failure: Failure | None = None
     refused: NbvertexError | None = None
     values: Mapping[str, Told] | None = None
+    unknown: frozenset[str] = frozenset()
     before: Mapping[str, Told] | None = None
     folder: Folder | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from nbvertex.sides import Failure, Output, Side, Told
 
 ENGINE = "nbvertex-straight"
 NEEDED = {"papermill": "papermill", "ipykernel": "ipykernel", "nbclient": "nbclient"}
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+PLACE = re.compile(r"Cell In ?\[(\d+)\], line (\d+)")
 SURVEY = Path(__file__).parent / "runtime" / "survey.py"
 
 
@@ -153,7 +156,7 @@ def _engine() -> type[Any]:
                     self.nb_man.cell_start(cell, index)
                     self.execute_cell(cell, index)
                 except (CellExecutionError, DeadKernelError) as error:
-                    session.failed(index, error)
+                    session.failed(index, error, cell)
                     self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
                     if isinstance(error, DeadKernelError):
                         raise
@@ -222,12 +225,14 @@ class Session:
         if self.failure is None:
             self._inject(max(self._outputs))
 
-    def failed(self, index: int, error: Any) -> None:
+    def failed(self, index: int, error: Any, shown: Any) -> None:
         """A cell has failed, or the kernel has died in it."""
-        ename = str(getattr(error, "ename", ""))
-        self.failure = Failure(
-            self.asked.cells[index].position, ename, str(getattr(error, "evalue", "")) if ename else ""
-        )
+        cell = self.asked.cells[index]
+        ename, evalue = str(getattr(error, "ename", "")), str(getattr(error, "evalue", ""))
+        found = [output for output in shown.get("outputs", ()) if output["output_type"] == "error"]
+        lines = tuple("\n".join(found[-1]["traceback"]).splitlines()) if found else ()
+        line = _line(lines, shown.get("execution_count"))
+        self.failure = Failure(cell.position, ename, evalue if ename else "", line, lines)
 
     def end(self) -> None:
         """All cells have run."""
@@ -256,6 +261,13 @@ class Session:
             return {}
         told = json.loads(answer.read_bytes())
         return {name: (kind, digest, text) for name, (kind, digest, text) in told.items()}
+
+
+def _line(traceback: tuple[str, ...], count: int | None) -> int | None:
+    """The last line of the cell that the error passed through."""
+    plain = "\n".join(ESCAPES.sub("", line) for line in traceback)
+    found = [int(line) for number, line in PLACE.findall(plain) if number == str(count)]
+    return found[-1] if found else None
 
 
 def _survey_code(answer: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import pickle
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ from typing import Any
 from nbvertex import ipython_syntax, worker
 from nbvertex.environment import Packages, interpreter
 from nbvertex.errors import Place, StepFailed, UsageError, nearest
+from nbvertex.errors import Refused as RefusedValue
 from nbvertex.jobs import CellJob, Done, Failed, Job, Refused
 from nbvertex.pipeline import SETUP, Cell, Pipeline, Step
 from nbvertex.values import Values
 
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 Output = Mapping[str, Any]
 
 
@@ -36,6 +39,28 @@ class Tried:
     values: Values
     lost: Mapping[str, str]
     folder: Path
+
+    @property
+    def text(self) -> str:
+        """What its cells printed and showed, as text."""
+        parts = [
+            output.get("text") or output.get("data", {}).get("text/plain", "")
+            for output in self.outputs
+            if output["output_type"] != "error"
+        ]
+        return "".join("".join(part) for part in parts)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values or name in self.lost
+
+    def __getitem__(self, name: str) -> Any:
+        __tracebackhide__ = True
+        if name in self.lost:
+            raise RefusedValue(f"`{name}` cannot leave the step: {self.lost[name]}", code="cannot-travel")
+        if name not in self.values:
+            near = nearest(name, self.values)
+            raise KeyError(f"the step leaves no {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+        return self.values[name]
 
 
 class Bench:
@@ -63,6 +88,7 @@ class Bench:
         Raises:
             UsageError: there is none.
         """
+        __tracebackhide__ = True
         names = [step.name for step in self._pipeline.steps]
         if name not in names:
             near = nearest(name, names)
@@ -164,7 +190,9 @@ class Bench:
         message = f"{result.ename}: {result.evalue}" if result.evalue else result.ename
         hint = self._missing(step, before, result) or result.hint
         error = StepFailed(message, place=place, hint=hint)
-        error.add_note("\n".join(result.traceback))
+        if hint is not None:
+            error.add_note(f"hint: {hint}")
+        error.add_note("\n".join(ESCAPES.sub("", line) for line in result.traceback))
         return error
 
     def _missing(self, step: Step, before: Sequence[Cell], result: Failed) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -57,9 +56,11 @@ def verify(
     if as_json:
         print_json(verifying.as_json(found))
     else:
-        say(_told(found))
+        say(told(found))
     if found.compared.differences:
-        raise _error(found)
+        raise error_of(found)
+    if found.steps.refused is not None:
+        raise found.steps.refused
 
 
 def _view(session: Session) -> View:
@@ -69,7 +70,7 @@ def _view(session: Session) -> View:
     return live.Terminal(stream) if stream.isatty() else live.Lines(stream)
 
 
-def _told(found: Verified) -> Iterator[str]:
+def told(found: Verified) -> Iterator[str]:
     """What was compared, or how the sides differ."""
     compared, name = found.compared, found.opened.notebook.path
     if not compared.differences:
@@ -79,7 +80,8 @@ def _told(found: Verified) -> Iterator[str]:
             (compared.values, "value"),
             (compared.files, "file"),
         ]
-        yield f"{name}: the same straight and as {many(len(found.opened.pipeline.steps), 'step')}"
+        until = ", until they refuse to go on" if found.steps.refused is not None else ""
+        yield f"{name}: the same straight and as {many(len(found.opened.pipeline.steps), 'step')}{until}"
         yield f"  compared: {', '.join(many(count, noun) for count, noun in counts)}"
     if compared.failure is not None:
         yield f"  both fail in cell {compared.failure.position}: {compared.failure}"
@@ -99,6 +101,8 @@ def _some(names: list[str] | tuple[str, ...]) -> str:
 
 
 def _difference(first: Difference) -> Iterator[str]:
+    import difflib
+
     lines = list(
         difflib.unified_diff(
             first.straight.splitlines(), first.steps.splitlines(), "straight", "as steps", lineterm="", n=2
@@ -120,7 +124,8 @@ def _why(found: Verified) -> Iterator[str]:
         yield f"and {many(len(others), 'more difference')}: {_some([one.what for one in others])}"
 
 
-def _error(found: Verified) -> DifferenceFound:
+def error_of(found: Verified) -> DifferenceFound:
+    """The first difference as the error that ends the command."""
     first, cause = found.compared.differences[0], found.cause
     step = next(
         (s.name for s in found.opened.pipeline.steps for c in s.cells if c.position == first.position), None

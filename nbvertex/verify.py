@@ -184,7 +184,7 @@ def _names(straight: Side, steps: Side, aside: Aside) -> list[str]:
     """The names whose values are compared; none where a side did not come to its end."""
     if straight.values is None or steps.values is None:
         return []
-    return sorted((straight.values.keys() | steps.values.keys()) - aside.names.keys())
+    return sorted((straight.values.keys() | steps.values.keys()) - aside.names.keys() - steps.unknown)
 
 
 def _value(name: str, straight: Side, steps: Side) -> Iterator[Difference]:

@@ -164,10 +164,11 @@ class Workshop:
             )
             changed = copy.changed()
         side = _side(result)
-        ended = side.failure is None and side.refused is None
+        at_end, unknown = values.at_end()
         return replace(
             side,
-            values=values.at_end() if ended else None,
+            values=at_end if side.failure is None and side.refused is None else None,
+            unknown=unknown,
             before=values.before,
             folder=Folder(self._base / label / copy.root.name, changed),
         )
@@ -226,7 +227,7 @@ class _Values:
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._steps = [step.name for step in pipeline.steps]
+        self._pipeline = pipeline
         self._ends: dict[str, Surveyed] = {}
         self.before: Mapping[str, Told] | None = None
 
@@ -236,15 +237,20 @@ class _Values:
         elif isinstance(event, Surveyed):
             self.before = event.values
 
-    def at_end(self) -> dict[str, Told]:
-        """What the names held when the last step had ended."""
+    def at_end(self) -> tuple[dict[str, Told], frozenset[str]]:
+        """What the names held when the last step had ended, and the names of which that cannot be told."""
         values: dict[str, Told] = {}
-        for step in self._steps:
-            if step in self._ends:
-                values.update(self._ends[step].values)
-                for name in self._ends[step].gone:
+        unknown: set[str] = set()
+        for step in self._pipeline.steps:
+            if step.name in self._ends:
+                end = self._ends[step.name]
+                values.update(end.values)
+                for name in end.gone:
                     values.pop(name, None)
-        return values
+                unknown -= {*end.values, *end.gone}
+                # a name that is only deleted later is not kept until then
+                unknown |= set(step.facts.deletes) - {*end.values, *end.gone}
+        return values, frozenset(unknown)
 
 
 def _side(result: RunResult) -> Side:

@@ -57,8 +57,10 @@ def check(paths: Iterable[str], *, split: str | None = None) -> list[Checked]:
 
 
 def _check(path: str, split: str | None) -> Checked:
+    from nbvertex import notebook
+
     try:
-        _, pipeline, problems = _read(path, split)
+        pipeline, problems = _convert(notebook.read(path), split)
     except ProblemsFound as error:
         return Checked(path, None, error.problems)
     except NbvertexError as error:
@@ -74,7 +76,18 @@ def open_notebook(path: str, *, split: str | None = None) -> Opened:
         NotebookError: it cannot be read.
         ProblemsFound: it has errors; all of them, and the warnings.
     """
-    notebook, pipeline, problems = _read(path, split)
+    from nbvertex import notebook
+
+    return converted(notebook.read(path), split=split)
+
+
+def converted(notebook: Notebook, *, split: str | None = None) -> Opened:
+    """The steps of a notebook that has been read.
+
+    Raises:
+        ProblemsFound: it has errors; all of them, and the warnings.
+    """
+    pipeline, problems = _convert(notebook, split)
     if pipeline is None or any(problem.is_error for problem in problems):
         raise ProblemsFound(problems)
     return Opened(notebook, pipeline, problems)
@@ -93,13 +106,10 @@ def step_names(path: str) -> list[str]:
     return [step for step in dict.fromkeys(steps) if step]
 
 
-def _read(path: str, split: str | None) -> tuple[Notebook, Pipeline | None, tuple[Problem, ...]]:
-    from nbvertex import config, convert, notebook
+def _convert(notebook: Notebook, split: str | None) -> tuple[Pipeline | None, tuple[Problem, ...]]:
+    from nbvertex import config, convert
 
-    read = notebook.read(path)
-    settings = config.load(Path(path))
-    pipeline, problems = convert.check(read, split=split, settings=settings)
-    return read, pipeline, tuple(problems)
+    return convert.check(notebook, split=split, settings=config.load(Path(notebook.path)))
 
 
 def checked_json(checked: Checked) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Verified:
     Args:
         opened: the notebook.
         folder: the folder whose copies it ran in.
-        straight, steps: both runs.
+        straight, steps: both runs; the steps may have refused to go on (``steps.refused``).
         aside: what was not compared.
         compared: what was found.
         cause: of the first difference.
@@ -79,7 +79,6 @@ def run(
 
     Raises:
         ParameterError, UsageError, Refused: before anything runs.
-        Refused, ProblemsFound: the steps refuse to go on, and up to there both runs are alike.
         StoreError: there is no room.
     """
     how = how or How()
@@ -96,10 +95,25 @@ def run(
         cause = None
         if compared.differences:
             cause = _cause(workshop, order, left_out, one, compared)
-        elif two.refused is not None:
-            raise two.refused
         linked = tuple(sorted(workshop.linked))
         return Verified(opened, order.cwd, one, two, left_out, compared, cause, linked)
+
+
+def straight_alone(opened: Opened, *, given: Given | None = None, how: How | None = None) -> Side:
+    """Run a notebook straight in a clean copy of its folder, and nothing else.
+
+    Args:
+        opened: the notebook.
+        given: values for parameters.
+        how: the rest of what may be said.
+
+    Raises:
+        ParameterError, UsageError, Refused: before anything runs.
+    """
+    straight.need()
+    order = _order(opened, resolve(opened.pipeline, given or Given()), how or How())
+    with Workshop(order, lambda event: None) as workshop:
+        return workshop.straight("straight")
 
 
 def _order(opened: Opened, values: dict[str, Json], how: How) -> Order:
@@ -147,7 +161,7 @@ def as_json(found: Verified) -> dict[str, Any]:
     compared = found.compared
     return {
         "notebook": found.opened.notebook.path,
-        "equal": not compared.differences,
+        "equal": not compared.differences and found.steps.refused is None,
         "steps": [step.name for step in found.opened.pipeline.steps],
         "compared": {
             "cells": compared.cells,
@@ -155,6 +169,7 @@ def as_json(found: Verified) -> dict[str, Any]:
             "values": compared.values,
             "files": compared.files,
         },
+        "refused": str(found.steps.refused) if found.steps.refused is not None else None,
         "failure": asdict(compared.failure) if compared.failure is not None else None,
         "types_only": list(compared.closed),
         "aside": {
