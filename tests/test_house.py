@@ -25,7 +25,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 ANYWHERE = None
 OURS = {*sys.stdlib_module_names, "nbvertex", *(path.stem for path in (PACKAGE / "runtime").glob("*.py"))}
-COMMANDS = {"cli", "commandline", "console", "magics", "verbs", "verbs_run"}
+COMMANDS = {"cli", "commandline", "console", "magics", "verbs", "verbs_run", "verbs_verify"}
 DOORS = {
     "IPython": {"ipython_syntax", "magics"},
     "anywidget": {"live"},
@@ -34,11 +34,15 @@ DOORS = {
     "fsspec": {"bucket"},
     "google": {"vertex", "emulator"},
     "jinja2": {"templating"},
+    "jupyter_client": {"straight"},
     "jupyter_core": {"doctor"},
     "jupytext": {"notebook"},
     "markupsafe": {"templating"},
     "msgspec": ANYWHERE,  # the model's own language
-    "nbformat": {"notebook"},
+    "nbclient": {"straight"},
+    "nbformat": {"notebook", "papermill_engine"},
+    "papermill": {"papermill_engine", "straight"},
+    "pytest": {"pytest_plugin"},
     "rich": {"live"},
     "sqlite3": {"database", "doctor"},
     "yaml": {"config", "parameters"},
