@@ -386,6 +386,27 @@ def test_a_want_of_memory_is_an_error_of_the_cell(bench: Bench) -> None:
     assert run.result.ename == "MemoryError"
 
 
+PATCHES = """
+import builtins, json, os, pickle, select, socket, sys, threading, time
+def no(*args, **keywords): raise RuntimeError("patched")
+real = {m: dict(vars(m)) for m in (json, os, pickle, select, time)}
+for m, names in {json: ["dumps", "loads"], pickle: ["dumps", "loads"], select: ["select"], time: ["time"],
+                 os: ["write", "getpid", "getcwd", "_exit"]}.items():
+    for name in names: setattr(m, name, no)
+builtins.print = no
+"""
+
+
+def test_a_cell_may_replace_functions_of_the_standard_library(bench: Bench) -> None:
+    """The step's own work goes on without them."""
+    restore = "for m in real: vars(m).update(real[m])"
+    run = bench.run(PATCHES, "import sys; _ = sys.stdout.write('on')", "1 / 0")
+    assert run.text(2) == "on"
+    assert isinstance(run.result, worker.Failed)
+    run = bench.run(PATCHES, restore, "import builtins; del builtins.print, real, no; 1", live=None)
+    assert run.outputs(3)[0]["data"]["text/plain"] == "1"
+
+
 def test_what_a_step_writes_to_an_open_file_is_there_when_it_ends(bench: Bench) -> None:
     """Though its process ends without clearing up."""
     bench.run("f = open('half.txt', 'w'); f.write('text')")

@@ -7,6 +7,7 @@ import os
 import sys
 
 NAME = "nbvertex_runtime"
+OLDEST = (3, 11)
 
 
 def _start(folder: str) -> None:
@@ -25,4 +26,6 @@ def _start(folder: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.version_info < OLDEST:
+        sys.exit(f"Python {OLDEST[0]}.{OLDEST[1]} or later is needed, this is {sys.version.split()[0]}")
     _start(os.path.dirname(os.path.abspath(__file__)))

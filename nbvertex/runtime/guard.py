@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-import select
 import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterable
+from os import _exit, fsdecode, fspath, getcwd  # bound here: cells may put something else in their place
+from os.path import isdir, join, normpath
+from select import select
 from typing import Any
 
 from . import names, streams, wire
@@ -78,7 +80,7 @@ class Guard:
         if not flags & _WRITES:
             self._note("read", path)
             return
-        if os.path.isdir(path):  # a file without a name in it, or an error
+        if isdir(path):  # a file without a name in it, or an error
             return
         if flags & os.O_RDWR and not flags & os.O_TRUNC:
             self._note("read", path)
@@ -132,21 +134,21 @@ class Guard:
         with self._lock:  # other threads wait for the one that asks
             if not self.early:
                 return
-            if not select.select([self._outlet.sock], [], [], 0)[0]:
+            if not select([self._outlet.sock], [], [], 0)[0]:
                 self._outlet.frame({"kind": "waiting", "what": what})
             if wire.read(self._outlet.sock) is None:
-                os._exit(1)
+                _exit(1)
             self.early = False
 
 
 def _absolute(path: Any) -> str | None:
     try:
-        given = os.fspath(path)
+        given = fspath(path)
     except TypeError:  # a descriptor: its file was seen when it was opened
         return None
-    text = os.fsdecode(given)
+    text = fsdecode(given)
     try:
-        return os.path.normpath(text if text.startswith("/") else os.path.join(os.getcwd(), text))
+        return normpath(text if text.startswith("/") else join(getcwd(), text))
     except FileNotFoundError:  # the working folder has been removed
         return None
 

@@ -7,9 +7,10 @@ import itertools
 import os
 import pickle
 import socket
-import time
 import traceback
 from dataclasses import dataclass
+from os import _exit  # these are bound here: cells may put something else in their place
+from time import monotonic, time
 from typing import Any, NoReturn
 
 from . import guard, heap, names, process, shell, streams, wire
@@ -33,13 +34,13 @@ class Ready:
         rehearse(self.ip)  # touches the memory that a fork shares only until then
         data, fds = wire.receive(sock)
         if not data:
-            os._exit(0)
+            _exit(0)
         sock.close()
         host, out, err = socket.socket(fileno=fds[0]), fds[1], fds[2]
         process.use_as_standard(os.devnull, out, err)
         received = wire.read(host)
         if received is None:
-            os._exit(0)
+            _exit(0)
         job, blobs = received
         outlet = streams.Outlet(host, (out, err), bytes.fromhex(job["mark"]), job["output_limit"])
         for stream in self.outputs:
@@ -50,7 +51,7 @@ class Ready:
         except BaseException as error:  # the cells' own errors have been told: this one is about the step
             message = "".join(traceback.format_exception_only(type(error), error)).strip()
             outlet.frame({"kind": "broken", "message": message, "traceback": traceback.format_exc()})
-        os._exit(0)
+        _exit(0)
 
 
 def rehearse(ip: shell.ZMQInteractiveShell) -> None:
@@ -78,7 +79,7 @@ class Step:
         self.job = job
         self.parameters: list[tuple[int, str, Any]] = pickle.loads(blobs[0])
         self.blobs = blobs[1:]
-        self.started = time.monotonic()
+        self.started = monotonic()
         self.guard = guard.Guard(
             outlet,
             early=job["early"],
@@ -105,7 +106,7 @@ class Step:
         self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
 
     def _facts(self) -> dict[str, Any]:
-        return {"seconds": time.monotonic() - self.started, "files": self.guard.files()}
+        return {"seconds": monotonic() - self.started, "files": self.guard.files()}
 
     async def _cells(self, held: heap.Heap) -> dict[str, Any] | None:
         self._inject(0)
@@ -121,12 +122,12 @@ class Step:
 
     async def _cell(self, cell: dict[str, Any]) -> dict[str, Any] | None:
         place = {"position": cell["position"], "count": cell["count"]}
-        self.outlet.frame({"kind": "started", **place, "at": time.time()})
+        self.outlet.frame({"kind": "started", **place, "at": time()})
         result = await shell.run(self.ip, cell["source"], cell["count"])
         await _let_tasks_run()
         process.flush_c_output()
-        error = result.error_before_exec or result.error_in_exec
-        self.outlet.frame({"kind": "ended", **place, "at": time.time(), "ok": error is None})
+        error = result.error_in_exec if result.error_before_exec is None else result.error_before_exec
+        self.outlet.frame({"kind": "ended", **place, "at": time(), "ok": error is None})
         if error is None:
             return None
         return {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
-import select
 import socket
 import threading
 from collections.abc import Iterable, Sequence
+from os import getpid, register_at_fork, write  # bound here: cells may put something else in their place
+from select import select
 
 from . import wire
 
@@ -34,9 +34,9 @@ class Outlet:
         self.last = -1  # the stream written last, -1 where any may come next
         self._mark = mark
         self._limit = limit
-        self._pid = os.getpid()
+        self._pid = getpid()
         self._lock = threading.RLock()
-        os.register_at_fork(after_in_child=self._forked)
+        register_at_fork(after_in_child=self._forked)
 
     def _forked(self) -> None:
         # a process that the step forked: it may write text, but marks and frames are its parent's
@@ -45,7 +45,7 @@ class Outlet:
     @property
     def mine(self) -> bool:
         """This is the step's own process, not one that it forked."""
-        return os.getpid() == self._pid
+        return getpid() == self._pid
 
     def switch(self, stream: int) -> None:
         """Note that what comes next is for that stream."""
@@ -108,7 +108,7 @@ class Stream(io.TextIOBase):
         except AttributeError:
             raise TypeError(f"write() argument must be str, not {type(text)}") from None
         try:
-            done = os.write(self._pipe, data)
+            done = write(self._pipe, data)
         except BlockingIOError:
             done = 0
         if done != len(data):
@@ -136,6 +136,6 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         try:
-            view = view[os.write(fd, view) :]
+            view = view[write(fd, view) :]
         except BlockingIOError:
-            select.select([], [fd], [])
+            select([], [fd], [])

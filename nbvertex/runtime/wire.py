@@ -7,10 +7,10 @@ import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
 from json import dumps, loads  # bound here: cells may replace them in their module
-from typing import Any, Union
+from typing import Any
 
 Header = dict[str, Any]
-Blob = Union[bytes, bytearray, memoryview]  # noqa: UP007 - evaluated, and Python 3.9 runs this too
+Blob = bytes | bytearray | memoryview
 _LENGTH = struct.Struct(">I")
 _PIECE = 1 << 18
 
