@@ -275,6 +275,8 @@ _HANDLERS: dict[type, Handler] = {
     LRU_CACHE: _lru_cache,
     types.BuiltinFunctionType: _plain,
     pickle.PickleBuffer: _plain,
+    io.StringIO: _of(openfiles.reduce_buffer),
+    io.BytesIO: _of(openfiles.reduce_buffer),
     weakref.WeakValueDictionary: _of(carried.reduce_weak_dict),
     weakref.WeakKeyDictionary: _of(carried.reduce_weak_dict),
     weakref.WeakSet: _of(carried.reduce_weak_set),

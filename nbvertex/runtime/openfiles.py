@@ -106,6 +106,18 @@ def closed_file(name: str, mode: str, encoding: str | None) -> Any:
     return file
 
 
+def reduce_buffer(buffer: io.StringIO | io.BytesIO) -> Any:
+    """A file in memory; pickle cannot take a closed one."""
+    return (closed_buffer, (type(buffer),)) if buffer.closed else NotImplemented
+
+
+def closed_buffer(kind: type[io.StringIO] | type[io.BytesIO]) -> io.StringIO | io.BytesIO:
+    """A closed file in memory."""
+    buffer = kind()
+    buffer.close()
+    return buffer
+
+
 def standard_stream(name: str) -> Any:
     """The standard stream of this process."""
     return getattr(sys, name)
