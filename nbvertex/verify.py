@@ -14,6 +14,7 @@ from nbvertex.sides import Failure, Folder, Side, Told
 
 Kind: TypeAlias = Literal["output", "count", "failure", "value", "file"]
 Shown: TypeAlias = list[tuple[str, Any]]
+FILE = "a file"
 NOTHING = "(nothing)"
 UNORDERED = frozenset({"process", "threads"})  # whose texts a kernel mixes with the cell's own as they come
 
@@ -91,7 +92,7 @@ def compare(pipeline: Pipeline, straight: Side, steps: Side, aside: Aside) -> Co
         cells=len(both),
         outputs=outputs,
         values=len(values),
-        files=len([path for path in files if not path.endswith("/")]),
+        files=sum(_kind(straight.folder.root / path) == FILE for path in files) if straight.folder else 0,
         failure=None if found else straight.failure,
         closed=tuple(name for name in values if not told[name][1]),
     )
@@ -218,7 +219,8 @@ def _paths(straight: Side, steps: Side, aside: Aside) -> list[str]:
     only = steps.folder.changed - straight.folder.changed  # such as files named by the time
     own = aside.files.keys() - steps.folder.changed
     given = {*aside.files, *(only if own else ())}
-    return sorted((straight.folder.changed | steps.folder.changed) - given)
+    found = (straight.folder.changed | steps.folder.changed) - given
+    return sorted({path.rstrip("/") for path in found})
 
 
 def _file(path: str, straight: Folder | None, steps: Folder | None) -> Iterator[Difference]:
@@ -228,7 +230,7 @@ def _file(path: str, straight: Folder | None, steps: Folder | None) -> Iterator[
     kinds = _kind(one), _kind(two)
     if kinds[0] != kinds[1]:
         yield Difference("file", path, *kinds, name=path)
-    elif kinds[0] == "a file" and not _same_bytes(one, two):
+    elif kinds[0] == FILE and not _same_bytes(one, two):
         first, second = one.read_bytes(), two.read_bytes()
         if not likeness.same_file(path, first, second):
             yield Difference("file", path, _content(first), _content(second), name=path)
@@ -239,7 +241,7 @@ def _kind(path: Path) -> str:
         return f"a link to {path.readlink()}"
     if path.is_dir():
         return "a folder"
-    return "a file" if path.exists() else "not there"
+    return FILE if path.exists() else "not there"
 
 
 def _same_bytes(one: Path, two: Path) -> bool:
