@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 
@@ -119,6 +119,7 @@ class Done:
     seconds: float
     files_read: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
+    widgets: dict[str, Any] = field(default_factory=dict)  # for the notebook's metadata, by model id
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ class Failed:
     line: int | None
     hint: str | None = None
     files_read: tuple[str, ...] = ()
+    widgets: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

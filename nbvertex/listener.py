@@ -156,6 +156,7 @@ class Listener:
                 traceback=self._traceback,
                 line=frame["line"],
                 files_read=tuple(frame["files"]["read"]),
+                widgets=frame["widgets"],
             )
         )
 
@@ -177,4 +178,5 @@ def _what_is_left(frame: Frame, blobs: list[bytes]) -> Done:
         seconds=frame["seconds"],
         files_read=tuple(files["read"]),
         files_written=tuple(files["written"]),
+        widgets=frame["widgets"],
     )

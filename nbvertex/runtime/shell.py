@@ -26,21 +26,11 @@ from traitlets import Any as AnyTrait
 from traitlets import Instance, Type, default
 from traitlets.config import Config
 
-from . import terminal
+from . import kernel, terminal
 from .names import cell_name
 
 Send = Callable[[dict[str, Any]], None]
 
-# what a kernel gives to the programs that cells start
-ENVIRONMENT = {
-    "TERM": "xterm-color",
-    "CLICOLOR": "1",
-    "FORCE_COLOR": "1",
-    "CLICOLOR_FORCE": "1",
-    "PAGER": "cat",
-    "GIT_PAGER": "cat",
-}
-FIGURES = "module://matplotlib_inline.backend_inline"
 _LONGEST_TEXT = 1_000_000  # of an error's message
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -106,19 +96,6 @@ class Compiler(CachingCompiler):
         return cell_name(raw_code)
 
 
-class IPythonKernel:
-    """What libraries look for to know that they run in a notebook; there is no kernel to talk to."""
-
-    __module__ = "ipykernel.ipkernel"
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self.shell = shell
-
-    def get_parent(self, channel: str = "shell") -> dict[str, Any]:
-        """The message that is being answered: none."""
-        return {}
-
-
 class ZMQInteractiveShell(InteractiveShell):
     """IPython without a terminal; libraries know a notebook kernel by this class's name."""
 
@@ -137,9 +114,7 @@ class ZMQInteractiveShell(InteractiveShell):
         return ZMQExitAutocall(self)
 
     def init_environment(self) -> None:
-        os.environ.update(ENVIRONMENT)
-        if not os.environ.get("MPLBACKEND"):
-            os.environ["MPLBACKEND"] = FIGURES
+        kernel.set_environment()
 
     def init_virtualenv(self) -> None:
         """A kernel lives in its environment already."""
@@ -238,7 +213,8 @@ def make_shell(connection_file: str) -> ZMQInteractiveShell:
     config.HistoryManager.hist_file = ":memory:"
     config.IPKernelApp.connection_file = connection_file  # its presence says: a notebook
     shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(config=config)
-    shell.kernel = IPythonKernel(shell)
+    shell.kernel = kernel.IPythonKernel(shell)
+    kernel.set_modules(ZMQInteractiveShell)
     shell.extension_manager.load_extension("storemagic")
     return shell
 

@@ -13,7 +13,7 @@ from os import _exit  # these are bound here: cells may put something else in th
 from time import monotonic, time
 from typing import Any, NoReturn
 
-from . import guard, heap, names, process, shell, streams, wire
+from . import guard, heap, names, process, shell, streams, widgets, wire
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,12 @@ class Ready:
     Args:
         ip: the shell, fresh.
         outputs: `sys.stdout` and `sys.stderr`, not yet connected.
+        widgets: what may take outputs instead.
     """
 
     ip: shell.ZMQInteractiveShell
     outputs: tuple[streams.Stream, streams.Stream]
+    widgets: widgets.Widgets
 
     def live(self, sock: socket.socket) -> NoReturn:
         """Wait for the descriptors of a step's socket and pipes, then be its process."""
@@ -45,9 +47,10 @@ class Ready:
         outlet = streams.Outlet(host, (out, err), bytes.fromhex(job["mark"]), job["output_limit"])
         for stream in self.outputs:
             stream.connect(outlet)
-        self.ip.connect(outlet.show)
+        self.widgets.connect(outlet)
+        self.ip.connect(self.widgets.show)
         try:
-            Step(self.ip, outlet, job, blobs).run()
+            Step(self, outlet, job, blobs).run()
         except BaseException as error:  # the cells' own errors have been told: this one is about the step
             message = "".join(traceback.format_exception_only(type(error), error)).strip()
             outlet.frame({"kind": "broken", "message": message, "traceback": traceback.format_exc()})
@@ -65,16 +68,15 @@ class Step:
     """The run of one job.
 
     Args:
-        ip: the shell, fresh.
+        ready: the process.
         outlet: the way to the host.
         job: the job's header.
         blobs: the bytes that came with it.
     """
 
-    def __init__(
-        self, ip: shell.ZMQInteractiveShell, outlet: streams.Outlet, job: wire.Header, blobs: list[bytes]
-    ) -> None:
-        self.ip = ip
+    def __init__(self, ready: Ready, outlet: streams.Outlet, job: wire.Header, blobs: list[bytes]) -> None:
+        self.ip = ready.ip
+        self.widgets = ready.widgets
         self.outlet = outlet
         self.job = job
         self.parameters: list[tuple[int, str, Any]] = pickle.loads(blobs[0])
@@ -106,7 +108,8 @@ class Step:
         self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
 
     def _facts(self) -> dict[str, Any]:
-        return {"seconds": monotonic() - self.started, "files": self.guard.files()}
+        state = shell.plain(self.widgets.state())
+        return {"seconds": monotonic() - self.started, "files": self.guard.files(), "widgets": state}
 
     async def _cells(self, held: heap.Heap) -> dict[str, Any] | None:
         self._inject(0)
@@ -126,6 +129,7 @@ class Step:
         result = await shell.run(self.ip, cell["source"], cell["count"])
         await _let_tasks_run()
         process.flush_c_output()
+        self.widgets.cell_ended()
         error = result.error_in_exec if result.error_before_exec is None else result.error_before_exec
         self.outlet.frame({"kind": "ended", **place, "at": time(), "ok": error is None})
         if error is None:

@@ -9,13 +9,12 @@ import select
 import signal
 import socket
 import sys
-import sysconfig
 import traceback
 import warnings
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import preload, process, streams, tree, wire
+from . import kernel, preload, process, streams, tree, widgets, wire
 
 _TRIES = 3
 _FDS = 3  # a step is given its socket and its two pipes
@@ -41,7 +40,7 @@ def _begin(role: str, fd: str, text: str) -> None:
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in signal.valid_signals()}
     sock = socket.socket(fileno=int(fd))
     sock.set_inheritable(False)
-    _look_like_a_kernel()
+    connection = kernel.set_arguments()
     try:
         from . import shell, step
     except ImportError as error:
@@ -49,28 +48,18 @@ def _begin(role: str, fd: str, text: str) -> None:
         os._exit(1)
     outputs = streams.Stream("stdout", 1), streams.Stream("stderr", 2)
     sys.stdout, sys.stderr = outputs
-    ip = shell.make_shell(sys.argv[2])
+    ip = shell.make_shell(connection)
     shell.forbid_input()
+    shown = widgets.Widgets(ip.kernel)
+    shown.install()
     birth = Birth(role, int(fd), settings, environ, folder, handlers)
     birth.imports(ip, outputs)
     step.rehearse(ip)
-    ready = step.Ready(ip, outputs)
+    ready = step.Ready(ip, outputs, shown)
     if role == "spare":
         process.die_with(settings["parent"])
         ready.live(sock)
     Warm(sock, ready, birth).serve()
-
-
-def _look_like_a_kernel() -> None:
-    """Give user code the path and the arguments that it sees in a notebook kernel."""
-    sys.argv = [
-        os.path.join(sysconfig.get_path("purelib"), "ipykernel_launcher.py"),
-        "-f",
-        os.path.expanduser("~/.local/share/jupyter/runtime/kernel.json"),
-        "--HistoryManager.hist_file=:memory:",  # as papermill starts it
-    ]
-    folders = [os.path.basename(path) in ("site-packages", "dist-packages") for path in sys.path]
-    sys.path.insert(folders.index(True) if True in folders else 0, "")
 
 
 @dataclass
