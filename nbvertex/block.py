@@ -42,6 +42,8 @@ class Block(Expressions):
         self.loops: list[Loop] = []
         self.captured: set[str] = set()
         self.closures: list[tuple[int, str]] = []
+        self.rebound: set[str] = set()  # names of blocks around that the function binds anew, itself or by one in it
+        self.shared: dict[str, Value] = {}  # own names that functions in the block bind anew: where that is to be found
         self.used: set[Value] = set()
         self.depth = 0  # how many conditions hold before this line is run
         self.guards = 0  # how many `try` round this line catch a missing name
@@ -60,7 +62,8 @@ class Block(Expressions):
             return found
         if self.own is not None:
             if name in self.own.names:
-                return self.place.env.get(name, PLAIN)
+                value = self.place.env.get(name, PLAIN)
+                return join(value, self.shared[name]) if name in self.shared else value
             if name not in self.own.globals and self._capture(name):
                 return SELF
             return self._global(name, line)
@@ -118,6 +121,7 @@ class Block(Expressions):
                 self.ever[name] = join(self.ever.get(name, PLAIN), value)
                 return
             if name in self.own.nonlocals or self.owns(name):
+                self.rebound.add(name)
                 self.emit("change", SELF, line)
                 self.keep(Value(1), value)
                 return

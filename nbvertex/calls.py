@@ -146,8 +146,8 @@ class Calls:
         if stage.doubts or self.depth >= DEEPEST or stage.plays >= MOST:
             stage.hand(anything, given.line)
             if number in stage.guessed:
-                return anything
-            stage.guessed.add(number)
+                return join(anything, Value(0, stage.guessed[number]))
+            stage.guessed[number] = 0
             memo = dict.fromkeys(memo, anything)
         stage.plays += 1
         stage.active.add(number)
@@ -155,6 +155,8 @@ class Calls:
             stage.need(name, given.line, called=name in function.trace.reads and not stage.doubts)
         out = self.body(function, memo, given)
         stage.active.discard(number)
+        if number in stage.guessed:
+            stage.guessed[number] |= out.all
         if function.generator:
             return Value(1 << stage.new("generator()", holds=out.all | given.all.all))
         return out
@@ -172,6 +174,47 @@ class Calls:
         for number in bits(stage.reach(mask) & stage.code):
             found |= 1 << stage.classes[number][name] if name in stage.classes.get(number, ()) else 0
         return found
+
+    def operate(self, value: Value, line: int, others: int = 0) -> int:
+        """Operators, loops and attributes run special methods of the notebook's classes; what those return.
+
+        Args:
+            value: the object that is worked on.
+            line: where.
+            others: further objects that they are given.
+        """
+        stage = self.stage
+        methods = 0
+        for number in bits(stage.reach(value.all) & stage.code) if stage.classes and value.all else ():
+            methods |= stage.special.get(number, 0)
+        if not methods:
+            return 0
+        out = stage.operated.get((methods, others))
+        if out is None:
+            out = stage.operated[methods, others] = 0
+            stage.doubts += 1
+            for number in bits(methods):
+                out |= self._operator(number, value, others, line)
+            stage.doubts -= 1
+            stage.operated[methods, others] = out
+        for number in bits(value.all):
+            stage.link(number, out, perhaps=True)
+        return out
+
+    def _operator(self, number: int, value: Value, others: int, line: int) -> int:
+        """One special method; what it returns."""
+        stage = self.stage
+        if number in stage.active or self.depth >= DEEPEST:
+            return 0
+        function = stage.functions[number]
+        memo = dict.fromkeys(range(len(function.trace.parameters) + 1), Value(0, others | 1 << number))
+        memo[1] = Value(0, value.all)
+        for name in function.trace.needs:
+            stage.need(name, line, called=False)
+        stage.active.add(number)
+        out = self.body(function, memo, Arguments((), {}, False, line))
+        stage.active.discard(number)
+        return out.all
 
     def _each(self, found: int, receiver: Value, given: Arguments, call: Call, *, certain: bool) -> Value:
         stage = self.stage

@@ -30,7 +30,7 @@ class Control(Definitions):
         self.consume(value, node.lineno)
 
         def once() -> None:
-            self.target(node.target, self.item(value), node.lineno)
+            self.target(node.target, self.item(value, node.lineno), node.lineno)
             self.block(node.body)
 
         self._loop(once, node.orelse, endless=False)

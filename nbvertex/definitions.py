@@ -103,6 +103,13 @@ class Definitions(Block):
         self.trace.functions[number] = Function(
             name, inner.trace, positional, keyword, rest, bound, by_load, _yields(body)
         )
+        for again in sorted(inner.rebound):
+            if self.own is not None and again in self.own.names:
+                self.shared[again] = join(self.shared.get(again, PLAIN), Value(0, 1 << number))
+                self.ever[again] = join(self.ever.get(again, PLAIN), Value(0, 1 << number))
+            else:
+                self.rebound.add(again)
+                self.hold(0, Value(1 << number))
         for default in defaults:
             self.hold(number, default)
         for captured in inner.captured:

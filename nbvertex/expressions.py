@@ -94,14 +94,14 @@ class Expressions:
     def _subscript(self, node: ast.Subscript) -> Value:
         value = self.value(node.value)
         self.value(node.slice)
-        return self.item(value)
+        return self.item(value, node.lineno)
 
-    def item(self, value: Value) -> Value:
+    def item(self, value: Value, line: int) -> Value:
         """Something inside a container."""
         if not value.at and not value.within:
             return PLAIN
         number = self.trace.new()
-        self.emit("item", number, value)
+        self.emit("item", number, value, line)
         return Value(1 << number)
 
     def _slice(self, node: ast.Slice) -> Value:
@@ -111,7 +111,7 @@ class Expressions:
     def _starred(self, node: ast.Starred) -> Value:
         value = self.value(node.value)
         self.consume(value, node.lineno)
-        return self.item(value)
+        return self.item(value, node.lineno)
 
     def consume(self, value: Value, line: int) -> None:
         if value.at or value.within:
@@ -119,20 +119,20 @@ class Expressions:
 
     # operators
 
-    def compute(self, operands: Sequence[Value], *, holds: bool) -> Value:
+    def compute(self, operands: Sequence[Value], line: int, *, holds: bool) -> Value:
         """What an operator makes: plain if all it works on is plain."""
         if not any(value.at or value.within or value.path for value in operands):
             return PLAIN
         number = self.trace.new()
-        self.emit("compute", number, tuple(operands), holds)
+        self.emit("compute", number, tuple(operands), holds, line)
         return Value(1 << number)
 
     def _binary(self, node: ast.BinOp) -> Value:
-        return self.compute([self.value(node.left), self.value(node.right)], holds=True)
+        return self.compute([self.value(node.left), self.value(node.right)], node.lineno, holds=True)
 
     def _unary(self, node: ast.UnaryOp) -> Value:
         value = self.value(node.operand)
-        return PLAIN if isinstance(node.op, ast.Not) else self.compute([value], holds=False)
+        return PLAIN if isinstance(node.op, ast.Not) else self.compute([value], node.lineno, holds=False)
 
     def _compare(self, node: ast.Compare) -> Value:
         if any(isinstance(side, ast.Name) and side.id == "__name__" for side in (node.left, *node.comparators)):
@@ -142,7 +142,7 @@ class Expressions:
             operands.append(self.value(right))
             if isinstance(operator, ast.In | ast.NotIn):
                 self.consume(operands[-1], node.lineno)
-        return self.compute(operands, holds=False)
+        return self.compute(operands, node.lineno, holds=False)
 
     def _boolean(self, node: ast.BoolOp) -> Value:
         out = self.value(node.values[0])
@@ -196,7 +196,7 @@ class Expressions:
                 if generator.is_async:
                     self.awaits()
                 self.consume(source, node.lineno)
-                self.target(generator.target, self.item(source), node.lineno, layer)
+                self.target(generator.target, self.item(source, node.lineno), node.lineno, layer)
                 self.values(generator.ifs)
             if isinstance(node, ast.DictComp):
                 held.extend((self.value(node.key), self.value(node.value)))
@@ -218,7 +218,7 @@ class Expressions:
                 self.store(node.id, value, node.lineno)
             case ast.Tuple() | ast.List():
                 self.consume(value, line)
-                inside = self.item(value)
+                inside = self.item(value, line)
                 for element in node.elts:
                     self.target(element, inside, line, layer)
             case ast.Starred():

@@ -15,7 +15,7 @@ _ROWS = (".loc", ".iloc", ".at", ".iat", ".xs", ".values")
 def play(stage: Stage, trace: Trace) -> Outcome:
     """Play a cell: the stage is as after it, and what it did is returned."""
     now = stage.now = Outcome()
-    stage.woken, stage.guessed, stage.plays = set(), set(), 0
+    stage.woken, stage.guessed, stage.operated, stage.plays = set(), {}, {}, 0
     for name, line in trace.reads.items():
         if not stage.is_builtin(name):
             now.reads[name] = line
@@ -108,7 +108,9 @@ class Frame(Calls):
             if self.stage.kind(self.value(value._replace(path=""))) == "IPython.shell()":
                 self.stage.now.everything = self.stage.now.everything or self._at(line)
                 self.stage.state(updates("ipython"), self._at(line))
-        self.stage.use(self.value(value), self._at(line))
+        known = self.value(value)
+        self.stage.use(known, self._at(line))
+        self.operate(known, self._at(line))
 
     def _call(self, event: Event) -> None:
         self.memo[event[1].result] = self.perform(event[1])
@@ -125,10 +127,14 @@ class Frame(Calls):
         self.stage.hold(self.value(event[1]), self.value(event[2]))
 
     def _change(self, event: Event) -> None:
-        self.stage.change(self.value(event[1]), self._at(event[2]))
+        value = self.value(event[1])
+        self.operate(value, self._at(event[2]))
+        self.stage.change(value, self._at(event[2]))
 
     def _consume(self, event: Event) -> None:
-        self.stage.consume(self.value(event[1]), self._at(event[2]))
+        value = self.value(event[1])
+        self.operate(value, self._at(event[2]))
+        self.stage.consume(value, self._at(event[2]))
 
     def _enter(self, event: Event) -> None:
         value = self.value(event[1])
@@ -137,24 +143,28 @@ class Frame(Calls):
 
     def _compute(self, event: Event) -> None:
         """An operator: what it makes of plain values is plain; arrays and frames give new ones."""
-        _, number, operands, holds = event
+        _, number, operands, holds, line = event
         stage = self.stage
         mask, kinds = 0, set()
-        for operand in operands:
-            value = self.value(operand)
+        values = [self.value(operand) for operand in operands]
+        for value in values:
             mask |= value.all
             kinds.add(stage.kind(value))
         if not mask:
             self.memo[number] = PLAIN
             return
         kind = next((kind for kind in kinds if kind in FRAMES or kind == "numpy.ndarray()"), "")
-        self.memo[number] = Value(1 << stage.new(kind, holds=mask if holds and not kind else 0))
+        out = 0
+        for value in values if stage.classes else ():
+            out |= self.operate(value, self._at(line), mask)
+        self.memo[number] = Value(1 << stage.new(kind, holds=mask if holds and not kind else 0, perhaps=out))
 
     def _item(self, event: Event) -> None:
         """Something in a container: rows and columns of a frame are frames that may be views."""
-        _, number, written = event
+        _, number, written, line = event
         stage = self.stage
         value = self.value(written)
+        self.operate(value, self._at(line))
         base = self.value(written._replace(path="")) if written.path in _ROWS else value
         kind = stage.kind(base)
         if kind in FRAMES or kind == "numpy.ndarray()":

@@ -11,6 +11,9 @@ from nbvertex.names import BUILTINS
 from nbvertex.trace import PLAIN, Function, Trace, Value, join
 
 
+CALLED = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "__call__"})  # run by calls, seen as such
+
+
 @dataclass(slots=True)
 class Outcome:
     """What one cell did on the stage.
@@ -80,7 +83,9 @@ class Stage:
         self.now = Outcome()
         self.doubts = 0  # how many reasons there are why this need not run
         self.active: set[int] = set()  # functions that are being played
-        self.guessed: set[int] = set()  # functions that this cell has played with arguments unknown
+        self.special: dict[int, int] = {}  # class -> its methods that no call names: `__len__`, properties
+        self.guessed: dict[int, int] = {}  # functions that this cell has played with arguments unknown: what they gave
+        self.operated: dict[tuple[int, int], int] = {}  # the same for special methods, and what they were given
         self.plays = 0  # how many functions this cell has played
         self.woken: set[int] = set()
 
@@ -254,3 +259,7 @@ class Stage:
             self.functions[number] = trace.functions[own]
         else:
             self.classes[number] = dict(methods)
+            for name, method in methods.items():
+                function = self.functions.get(method)
+                if function and (function.by_load or (name.startswith("__") and name not in CALLED)):
+                    self.special[number] = self.special.get(number, 0) | 1 << method

@@ -53,7 +53,7 @@ class Walker(Control):
             case ast.Name():
                 old = self.use(self.load(node.target.id, node.lineno), node.lineno)
                 right = self.value(node.value)
-                new = self.compute([old, right], holds=True)
+                new = self.compute([old, right], node.lineno, holds=True)
                 if old.at or old.within:
                     self.emit("change", old, node.lineno)
                     self.keep(old, part(right))

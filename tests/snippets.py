@@ -39,14 +39,14 @@ STATEMENTS = (
     "N = iter(M)",
     "N = next(M)",
     "N = zip(M, O)",
-    "N = sorted(M, key=str)",
+    "N = sorted(M, key=kind)",
     "N = lambda: M",
     "N = lambda v: M.append(v)",
     "N = lambda v=M: v",
     "N = M()",
     "N = M(O)",
     "N = M.append",
-    "N = max(M, key=str)",
+    "N = max(M, key=kind)",
     "N = print(M, O)",
     "N = getattr(M, 'items', None)",
     "N = Box(M)",
@@ -59,7 +59,7 @@ STATEMENTS = (
     "M.extend(list(O))",
     "M.update(O)",
     "M.insert(0, O)",
-    "M.sort(key=str)",
+    "M.sort(key=kind)",
     "M.clear()",
     "N = M.pop()",
     "M[0] = O",
@@ -107,6 +107,63 @@ STATEMENTS = (
     "N = list(map(same, M))",
     "M.f = lambda: O",
     "N = M.f()",
+    "N = O = M",
+    "M[:] = O",
+    "M[1:] = [O]",
+    "del M[:]",
+    "M.value += [O]",
+    "setattr(M, 'value', O)",
+    "N = vars(M)",
+    "N = M.keys()",
+    "N = reversed(M)",
+    "N = enumerate(M)",
+    "N = map(same, M)",
+    "N = filter(None, M)",
+    "N = M.setdefault('z', O)",
+    "N = [*M, *O]",
+    "N = {**M, 'o': O}",
+    "N = M == O",
+    "N = M in O",
+    "N = kind(M)",
+    "N, *M = O",
+    "[N, M] = O, O",
+    "(N, M), O = (M, O), N",
+    "N = Loud(M)",
+    "N = M + 1",
+    "N = M.half",
+    "N = [f for f in [lambda: M]][0]",
+    "N = [lambda x=x: x for x in M]",
+    "N = spread(*M)",
+    "N = spread(M, w=O)",
+    "N = spread(**{'v': M})",
+    "N = deep(2, M)",
+    "N = flow(M)",
+    "N = next(flow(M))",
+    "N = Box.shared",
+    "Box.shared = M",
+    "Box.shared.append(M)",
+    "N = M.bound()",
+    "same.mark = M",
+    "N = same.mark",
+    "N = chain(M)(O)",
+    "N = (lambda f: f(M))(same)",
+    "N = functools.reduce(pair, M)",
+    "N = call(add, M, O)",
+    "N = call(lambda v, w: M, O, O)",
+    "try:\n    M[7]\nexcept (IndexError, KeyError, TypeError) as N:\n    pass",
+    "try:\n    del N\nexcept NameError:\n    pass",
+    "with Loud(M):\n    N = O",
+    "for i, N in enumerate(M):\n    O.append(i)",
+    "while M:\n    N = M.pop()\n    if N: break",
+    "def f(v, *rest, **words):\n    rest[0].append(v)\n    return words\nN = f(M, O, w=O)",
+    "def f(n):\n    if not n: return M\n    return f(n - 1)\nN = f(2)",
+    "def f():\n    def g():\n        global N\n        N = M\n    return g\nf()()",
+    "def f():\n    n = M\n    def g():\n        nonlocal n\n        n = O\n        return n\n    g()\n    return n\nN = f()",
+    "@keep\ndef f(): return M\nN = f",
+    "class C(Loud):\n    def __repr__(self): return repr(M)\nN = C(O)",
+    "class C:\n    items = M\n    def __iter__(self): return iter(self.items)\nN = C()",
+    "class C:\n    def __call__(self, v): return M.append(v) or M\nN = C()",
+    "class C:\n    def __eq__(self, other):\n        O.append(1)\n        return True\nN = C() == M",
 )
 FIRST = """
 import functools
@@ -118,10 +175,25 @@ class Box:
     def __enter__(self): return self.value
     def __exit__(self, *_): return False
 
+Box.shared = []
+Box.bound = lambda self: [self.value]
+
+class Loud(Box):
+    @property
+    def half(self):
+        heard.append(self.value)
+        return heard[-1]
+    def __add__(self, other): return heard
+    def __enter__(self):
+        heard.append(1)
+        return self
+
 total = 0
 store = []
+heard = []
 def add(v, w): v.append(w)
 def same(v): return v
+def kind(v): return type(v).__name__
 def pair(v, w): return [v, {'k': w}]
 def first(v): return v[0]
 def keep(v):
@@ -134,6 +206,12 @@ def bump():
 def rebind(v):
     global a
     a = v
+def spread(v, *rest, w=None, **more): return [v, rest, w, more]
+def deep(n, v): return v if not n else deep(n - 1, v)
+def flow(v):
+    for x in v: yield x
+def chain(v): return lambda w: [v, w]
+def call(f, v, w): return f(v, w)
 def counter(v):
     n = []
     def step():
@@ -211,8 +289,10 @@ def run(source: str, names: dict[str, Any]) -> str | None:
     out = io.StringIO()
     left = 2000
 
-    def count(*_: Any) -> Any:
+    def count(frame: Any, event: str, _: Any) -> Any:
         nonlocal left
+        if frame.f_code.co_filename != "<cell>":
+            return None
         left -= 1
         if left < 0:
             raise TimeoutError
@@ -240,7 +320,9 @@ def shape(value: Any, seen: Sequence[int] = ()) -> Any:
         return [type(value).__name__, *(shape(item, inner) for item in value)]
     if isinstance(value, dict):
         return {key: shape(item, inner) for key, item in value.items()}
-    if isinstance(value, int | str | None):
+    if isinstance(value, str):
+        return re.sub("0x[0-9a-f]+", "0x", value)
+    if isinstance(value, int | None):
         return value
     if hasattr(value, "__reduce__") and type(value).__name__ in ("list_iterator", "zip"):
         return [type(value).__name__, shape(value.__reduce__()[1:], inner)]
