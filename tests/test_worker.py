@@ -409,7 +409,12 @@ def test_a_cell_may_replace_functions_of_the_standard_library(bench: Bench) -> N
 
 def test_what_a_step_writes_to_an_open_file_is_there_when_it_ends(bench: Bench) -> None:
     """Though its process ends without clearing up."""
-    bench.run("f = open('half.txt', 'w'); f.write('text')")
+    run = bench.run(
+        "import io, weakref\nclass C: pass\nproxies = [weakref.proxy(C())]\n"
+        "class Odd(io.StringIO):\n    def flush(self): raise KeyError('odd')\nodd = Odd()",
+        "f = open('half.txt', 'w'); f.write('text')",
+    )
+    assert isinstance(run.result, worker.Done), run.result
     assert (bench.folder / "half.txt").read_text() == "text"
 
 
