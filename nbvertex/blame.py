@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from nbvertex import verify
 from nbvertex.pipeline import Cell, Pipeline
@@ -17,6 +18,7 @@ BY_CHANCE = {
     "process": "asks other programs",
     "threads": "does not say in which order its threads run",
 }
+UNSET = re.compile(r"\b(np|numpy|torch)\.empty(_like)?\(|\bndarray\(")
 STATES = {
     "cwd": "the working folder",
     "environ": "environment variables",
@@ -40,6 +42,7 @@ class Cause:
         hint: what to do about it.
         name: the name that carried it, if one did.
         straight, steps: what that name held before the cell.
+        cell: the cell that shows the difference, or that made the value or file; 0: nobody knows.
         by_itself: the notebook differs from one straight run to the next as well.
     """
 
@@ -48,6 +51,7 @@ class Cause:
     name: str | None = None
     straight: str = ""
     steps: str = ""
+    cell: int = 0
     by_itself: bool = False
 
 
@@ -65,20 +69,47 @@ class Again:
     apart: Compared
 
 
-def find(pipeline: Pipeline, difference: Difference, again: Again) -> Cause:
+def cell_of(pipeline: Pipeline, difference: Difference, written_by: Mapping[str, int]) -> int:
+    """The cell that shows a difference, or that made the value or file that differs; 0: nobody knows.
+
+    Args:
+        pipeline: the notebook.
+        difference: it.
+        written_by: file -> the cell that wrote it.
+    """
+    if difference.position is not None or difference.name is None:
+        return difference.position or 0
+    if difference.kind == "file":
+        folder = difference.name + "/"
+        return next((cell for path, cell in written_by.items() if f"{path}/".startswith(folder)), 0)
+    makers = [cell for step in pipeline.steps for cell in step.cells if difference.name in _makes(cell)]
+    return max((cell.position for cell in makers), default=0)
+
+
+def find(pipeline: Pipeline, difference: Difference, position: int, again: Again) -> Cause:
     """The likely cause of the first difference.
 
     Args:
         pipeline: the notebook.
         difference: it.
+        position: the cell that shows or made it, before which the names were looked at.
         again: both runs once more.
     """
+    return replace(_find(pipeline, difference, position, again), cell=position)
+
+
+def _find(pipeline: Pipeline, difference: Difference, position: int, again: Again) -> Cause:
     cells = sorted((c for step in pipeline.steps for c in step.cells), key=lambda cell: cell.position)
+    cell = next((cell for cell in cells if cell.position == position), None)
     if any(_is_same(difference, one) for one in again.apart.differences):
-        return _by_itself(difference, cells)
-    cell = next((cell for cell in cells if cell.position == difference.position), None)
+        return _by_itself(cell, cells)
+    if cell is not None and UNSET.search(cell.source):
+        said = (
+            f"cell {cell.position} makes an array without setting it, which shows what was in memory before"
+        )
+        return Cause(said, f"use np.zeros, or tag cell {cell.position} `varies`", by_itself=True)
     if cell is None:
-        return Cause(f"no cell shows it: {difference.what} differs only when all have run")
+        return Cause("no cell is known to have made it")
     return _carried(cell, again) or _unseen(cell, pipeline)
 
 
@@ -88,38 +119,42 @@ def _is_same(one: Difference, two: Difference) -> bool:
     return one.name == two.name
 
 
-def _by_itself(difference: Difference, cells: list[Cell]) -> Cause:
+def _by_itself(cell: Cell | None, cells: list[Cell]) -> Cause:
     """The notebook varies: find the cell that brings chance in."""
-    if difference.kind == "value":
-        makers = [c for c in cells if difference.name in {*c.facts.binds, *c.facts.mutates, *c.facts.touches}]
-    elif difference.kind == "file":
-        makers = [cell for cell in cells if "files" in cell.facts.outside]
-    else:
-        makers = [cell for cell in cells if cell.position == difference.position]
-    reached = _behind(makers, cells)
-    source = next((c for c in reached if c.facts.outside and BY_CHANCE.keys() & set(c.facts.outside)), None)
-    kinds = [BY_CHANCE[kind] for kind in BY_CHANCE if source is not None and kind in source.facts.outside]
-    why = f"cell {source.position} {kinds[0]}" if source is not None else "it differs from run to run"
-    cell = source or (makers[-1] if makers else None)
-    which = f"cell {cell.position}" if cell is not None else "the cell that makes it"
-    seed = "seed the generator, or " if source is not None and "random" in source.facts.outside else ""
+    source = next((one for one in _behind(cell, cells) if BY_CHANCE.keys() & set(one.facts.outside)), None)
+    said = "two straight runs differ there as well: "
+    if source is None:
+        which = (
+            f"tag cell {cell.position} `varies`"
+            if cell is not None
+            else "tag the cell that makes it `varies`"
+        )
+        return Cause(f"{said}it differs from run to run", which, by_itself=True)
+    why = next(words for kind, words in BY_CHANCE.items() if kind in source.facts.outside)
+    seed = "seed the generator, or " if "random" in source.facts.outside else ""
     return Cause(
-        f"two straight runs differ there as well: {why}", f"{seed}tag {which} `varies`", by_itself=True
+        f"{said}cell {source.position} {why}", f"{seed}tag cell {source.position} `varies`", by_itself=True
     )
 
 
-def _behind(makers: list[Cell], cells: list[Cell]) -> list[Cell]:
-    """These cells and those that they depend on, the latest first."""
-    names: set[str] = set()
-    found: list[Cell] = []
-    wanted = {cell.position for cell in makers}
-    for cell in reversed(cells):
-        facts = cell.facts
-        makes = {*facts.binds, *facts.mutates, *facts.touches}
-        if cell.position in wanted or (makes & names and cell.position < max(wanted, default=0)):
+def _behind(last: Cell | None, cells: list[Cell]) -> list[Cell]:
+    """A cell and those that it depends on, the latest first."""
+    if last is None:
+        return []
+    found, names = [last], _reads(last)
+    for cell in reversed(cells[: cells.index(last)]):
+        if _makes(cell) & names:
             found.append(cell)
-            names |= {*facts.reads, *facts.mutates, *facts.touches}
+            names |= _reads(cell)
     return found
+
+
+def _makes(cell: Cell) -> set[str]:
+    return {*cell.facts.binds, *cell.facts.mutates, *cell.facts.touches}
+
+
+def _reads(cell: Cell) -> set[str]:
+    return {*cell.facts.reads, *cell.facts.mutates, *cell.facts.touches}
 
 
 def _carried(cell: Cell, again: Again) -> Cause | None:
@@ -127,8 +162,7 @@ def _carried(cell: Cell, again: Again) -> Cause | None:
     straight, steps = again.straight.before, again.steps.before
     if straight is None or steps is None:
         return None
-    facts = cell.facts
-    read = {*facts.reads, *facts.mutates, *facts.touches, *facts.deletes}
+    read = {*_reads(cell), *cell.facts.deletes}
     for names in (sorted(read), sorted(steps.keys() - read)):
         for name in names:
             one, two = straight.get(name), steps.get(name)

@@ -37,9 +37,13 @@ class Mirror:
     before: Mapping[str, Looks]
     linked: Mapping[Path, Looks]
 
+    def now(self) -> dict[str, Looks]:
+        """Every file and folder in it, as it is now."""
+        return _listed(self.root)
+
     def changed(self) -> frozenset[str]:
         """The files and folders that have come, changed or gone since, as paths within the copy."""
-        now = _listed(self.root)
+        now = self.now()
         return frozenset(
             path for path in now.keys() | self.before.keys() if now.get(path, ()) != self.before.get(path, ())
         )

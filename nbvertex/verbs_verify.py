@@ -116,6 +116,9 @@ def _difference(first: Difference) -> Iterator[str]:
 def _why(found: Verified) -> Iterator[str]:
     cause, others = found.cause, found.compared.differences[1:]
     if cause is not None:
+        first = found.compared.differences[0]
+        if first.position is None and cause.cell:
+            yield f"{'written' if first.kind == 'file' else 'bound or changed last'} by cell {cause.cell}"
         yield f"cause: {cause.said}"
         if cause.name is not None:
             yield f"  `{cause.name}` straight: {cause.straight}"

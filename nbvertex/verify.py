@@ -14,6 +14,8 @@ from nbvertex.sides import Failure, Folder, Side, Told
 
 Kind: TypeAlias = Literal["output", "count", "failure", "value", "file"]
 Shown: TypeAlias = list[tuple[str, Any]]
+MOST_BYTES = 256 << 20  # of a file that are looked into
+MOST_TEXT = 1 << 20
 FILE = "a file"
 NOTHING = "(nothing)"
 UNORDERED = frozenset({"process", "threads"})  # whose texts a kernel mixes with the cell's own as they come
@@ -231,6 +233,10 @@ def _file(path: str, straight: Folder | None, steps: Folder | None) -> Iterator[
     if kinds[0] != kinds[1]:
         yield Difference("file", path, *kinds, name=path)
     elif kinds[0] == FILE and not _same_bytes(one, two):
+        if max(one.stat().st_size, two.stat().st_size) > MOST_BYTES:
+            sizes = [f"{path.stat().st_size:,} bytes" for path in (one, two)]
+            yield Difference("file", path, sizes[0], sizes[1], name=path)
+            return
         first, second = one.read_bytes(), two.read_bytes()
         if not likeness.same_file(path, first, second):
             yield Difference("file", path, _content(first), _content(second), name=path)
@@ -252,6 +258,6 @@ def _same_bytes(one: Path, two: Path) -> bool:
 
 def _content(data: bytes) -> str:
     try:
-        return data.decode()
+        return data.decode() if len(data) <= MOST_TEXT else f"{len(data):,} bytes"
     except UnicodeDecodeError:
         return f"{len(data):,} bytes"

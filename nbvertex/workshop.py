@@ -7,9 +7,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -77,7 +77,7 @@ class Workshop:
     def __init__(self, order: Order, on_event: Callable[[RunEvent], None]) -> None:
         self._order, self._tell = order, on_event
         self.linked: set[Path] = set()
-        self.written_by: dict[str, int] = {}  # file -> the cell that wrote it when it was watched
+        self.written_by: dict[str, int] = {}  # file -> the cell that wrote it last in a straight run
         self._base = Path()
 
     def __enter__(self) -> Self:
@@ -95,19 +95,18 @@ class Workshop:
 
     # --- the two kinds of runs ---------------------------------------------------------------------------
 
-    def straight(self, label: str, *, watched: int = 0, writers: Collection[int] = ()) -> Side:
+    def straight(self, label: str, *, watched: int = 0) -> Side:
         """Run it from top to bottom.
 
         Args:
             label: for the folder that is left.
             watched: the cell before which the values of names are told.
-            writers: the cells whose files are noted in ``written_by``.
         """
         began = time.time()
         self._tell(RunStarted(run=STRAIGHT, pipeline=self._order.pipeline.name, steps=(STRAIGHT,), at=began))
         self._tell(StepChanged(run=STRAIGHT, step=STRAIGHT, state="running", at=began))
         with self._folder(label) as (copy, environ):
-            seen = _Writers(copy, frozenset(writers))
+            seen = _Writers(copy)
             asked = straight.Straight(
                 pipeline=self._order.pipeline,
                 given=self._order.given,
@@ -196,27 +195,25 @@ class Workshop:
             work.rename(self._base / label)
 
 
-@dataclass
 class _Writers:
     """Notes which cell made or changed which file.
 
     Args:
         copy: the folder.
-        cells: those that are watched.
     """
 
-    copy: Mirror
-    cells: frozenset[int]
-    found: dict[str, int] = field(default_factory=dict)
-    _cell: int = 0
-    _before: frozenset[str] = frozenset()
+    def __init__(self, copy: Mirror) -> None:
+        self.found: dict[str, int] = {}
+        self._copy, self._cell = copy, 0
+        self._before = dict(copy.before)
 
     def next(self, position: int) -> None:
         """A cell begins, so the one before it has ended; 0: there is none any more."""
-        if self._cell in self.cells:
-            self.found.update(dict.fromkeys(self.copy.changed() - self._before, self._cell))
-        self._cell = position
-        self._before = self.copy.changed() if position in self.cells else frozenset()
+        now = self._copy.now()
+        if self._cell and now != self._before:
+            changed = {path for path, _ in now.items() ^ self._before.items()}
+            self.found.update(dict.fromkeys(changed, self._cell))
+        self._cell, self._before = position, now
 
 
 class _Values:

@@ -88,8 +88,9 @@ def run(
     order = _order(opened, resolve(opened.pipeline, given or Given()), how)
     left_out = aside.find(opened.pipeline)
     with Workshop(order, on_event) as workshop:
-        one = workshop.straight("straight", writers=left_out.cells.keys())
-        left_out = replace(left_out, files=workshop.written_by)
+        one = workshop.straight("straight")
+        varying = {path: cell for path, cell in workshop.written_by.items() if cell in left_out.cells}
+        left_out = replace(left_out, files=varying)
         two = workshop.steps("steps")
         compared = verify.compare(opened.pipeline, one, two, left_out)
         cause = None
@@ -136,11 +137,11 @@ def _order(opened: Opened, values: dict[str, Json], how: How) -> Order:
 def _cause(workshop: Workshop, order: Order, left_out: Aside, one: Side, compared: Compared) -> Cause:
     """Run both once more, and look closer."""
     first = compared.differences[0]
-    watched = first.position or 0
+    watched = blame.cell_of(order.pipeline, first, workshop.written_by)
     again = workshop.straight("straight-again", watched=watched)
     apart = verify.compare(order.pipeline, one, again, left_out)
     steps = workshop.steps("steps-again", watched=watched)
-    return blame.find(order.pipeline, first, Again(again, steps, apart))
+    return blame.find(order.pipeline, first, watched, Again(again, steps, apart))
 
 
 def _refuse_to_pay_twice(opened: Opened) -> None:
