@@ -39,6 +39,8 @@ class Session:
         for name, command in values.get("@ipython.aliases", {}).items():
             self.shell.alias_manager.define_alias(name, command)
         for key, traits in values.get("@ipython.options", {}).items():
+            if key == "InlineBackend":
+                _with_inline_plots(self.shell)
             configurable = self._configurables().get(key)
             for name, value in traits.items() if configurable is not None else ():
                 if getattr(configurable, name) != value:
@@ -111,6 +113,16 @@ class Session:
                     traits[name] = value.copy() if isinstance(value, list | set | dict) else value
             found[key] = traits
         return found
+
+
+def _with_inline_plots(shell: Any) -> None:
+    """What the first plot of a notebook makes, so that its options can be set."""
+    from matplotlib_inline.config import InlineBackend
+
+    inline = InlineBackend.instance(parent=shell)
+    if inline not in shell.configurables:
+        inline.shell = shell
+        shell.configurables.append(inline)
 
 
 def _own_magics(shell: Any) -> dict[str, dict[str, Any]]:
