@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -104,12 +105,14 @@ class Bench:
             self._pool = worker.Pool(sys.executable, preload=self._preload, cwd=self._folder.name)
         return self._pool
 
-    def place(self) -> Path:
-        """A new folder, with an empty working folder in it."""
+    @contextlib.contextmanager
+    def place(self) -> Iterator[Path]:
+        """A new folder for one run, with an empty working folder in it."""
         self._made += 1
         folder = Path(os.path.realpath(self._folder.name), str(self._made))
         (folder / "work").mkdir(parents=True)
-        return folder
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)  # some cells make folders that cannot be removed
 
     def judge(self, cells: Sequence[Cell], jobs: int | None = None) -> Verdict:
         """Run the notebook both ways and compare."""
@@ -117,7 +120,10 @@ class Bench:
 
     def straight(self, cells: Sequence[Cell]) -> Seen:
         """All cells, one after the other, in one process: Run All."""
-        folder = self.place()
+        with self.place() as folder:
+            return self._straight(folder, cells)
+
+    def _straight(self, folder: Path, cells: Sequence[Cell]) -> Seen:
         work = folder / "work"
         pool = self._borrow()
         try:
@@ -151,15 +157,16 @@ class Bench:
 
     def stepped(self, cells: Sequence[Cell], jobs: int | None = None) -> Seen:
         """The same cells as the steps that their tags say."""
-        return self._stepped(self.place(), cells, jobs)
+        with self.place() as folder:
+            return self._stepped(folder, cells, jobs)
 
     def stepped_after(self, earlier: Sequence[Cell], cells: Sequence[Cell]) -> Seen:
         """As steps that take what they can from a run of an earlier state of the notebook."""
-        folder = self.place()
-        self._stepped(folder, earlier)
-        shutil.rmtree(folder / "work")
-        (folder / "work").mkdir()
-        return self._stepped(folder, cells)
+        with self.place() as folder:
+            self._stepped(folder, earlier)
+            shutil.rmtree(folder / "work")
+            (folder / "work").mkdir()
+            return self._stepped(folder, cells)
 
     def _stepped(self, folder: Path, cells: Sequence[Cell], jobs: int | None = None) -> Seen:
         work = folder / "work"
