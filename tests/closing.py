@@ -10,6 +10,7 @@ from pathlib import Path
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 LOOPBACK = {"localhost", "", None}
+FOR_TESTS = {"NBVERTEX_LAW_PROGRAMS"}  # says how much is tested, not how the product works
 
 
 class Closed(AssertionError):
@@ -23,6 +24,7 @@ def redirect(environ: MutableMapping[str, str], home: Path) -> None:
         n
         for n in environ
         if n.startswith(("NBVERTEX_", "JUPYTER_", "IPYTHON", "XDG_", "GOOGLE_", "CLOUDSDK_"))
+        and n not in FOR_TESTS
     ]:
         del environ[name]
     environ.update(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from running import Bench, Cell, Verdict
 
@@ -24,12 +24,12 @@ def test_every_trap_holds(bench: Bench, shared: Path) -> None:
     found = {case["name"]: judged(bench, case["cells"]) for case in cases}
     wrong = {name: verdict.why for name, verdict in found.items() if not holds(name, verdict)}
     assert not wrong
-    assert sum(Counter(verdict.kind for verdict in found.values()).values()) >= 83
+    assert len(found) >= 83
 
 
-def judged(bench: Bench, cells: list[dict[str, object]]) -> Verdict:
+def judged(bench: Bench, cells: list[dict[str, Any]]) -> Verdict:
     """One trap, run both ways."""
-    return bench.judge([Cell(str(cell["source"]), tuple(map(str, cell.get("tags", ())))) for cell in cells])
+    return bench.judge([Cell(cell["source"], tuple(cell.get("tags", ()))) for cell in cells])
 
 
 def holds(name: str, verdict: Verdict) -> bool:
