@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+import threading
 import types
 from typing import Any
 
@@ -67,6 +68,12 @@ def set_arguments() -> str:
     return connection
 
 
+def set_thread_names() -> None:
+    """Let the first thread of a cell be Thread-5, since a kernel has four of its own."""
+    for _ in range(4):
+        threading.Thread()
+
+
 def set_modules(shell_class: type) -> None:
     """Let `sys.modules` show a kernel's package and the module of its shell.
 
@@ -76,6 +83,7 @@ def set_modules(shell_class: type) -> None:
     package = _Package("ipykernel")
     package.__spec__ = importlib.util.find_spec("ipykernel")
     package.__path__ = list(getattr(package.__spec__, "submodule_search_locations", None) or [])
+    package.__file__ = getattr(package.__spec__, "origin", None)
     sys.modules["ipykernel"] = package
     zmqshell = types.ModuleType("ipykernel.zmqshell")
     zmqshell.__spec__ = importlib.machinery.ModuleSpec("ipykernel.zmqshell", None)
@@ -88,7 +96,8 @@ class _Package(types.ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         spec = self.__spec__
-        if name.startswith("__") or spec is None or spec.loader is None:
+        asked_of_all = name.startswith("__") and name != "__version__"  # by those who go through `sys.modules`
+        if asked_of_all or spec is None or spec.loader is None:
             raise AttributeError(f"module 'ipykernel' has no attribute {name!r}")
         self.__class__ = types.ModuleType  # type: ignore[assignment]
         spec.loader.exec_module(self)

@@ -51,5 +51,7 @@ def flush_files() -> None:
             try:
                 if not thing.closed:
                     thing.flush()
-            except Exception:  # its disk is full, its reader gone, its class the user's: it is lost in any case
+            except (
+                Exception
+            ):  # its disk is full, its reader gone, its class the user's: it is lost in any case
                 continue

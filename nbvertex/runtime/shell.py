@@ -215,6 +215,7 @@ def make_shell(connection_file: str) -> ZMQInteractiveShell:
     shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(config=config)
     shell.kernel = kernel.IPythonKernel(shell)
     kernel.set_modules(ZMQInteractiveShell)
+    kernel.set_thread_names()
     shell.extension_manager.load_extension("storemagic")
     return shell
 

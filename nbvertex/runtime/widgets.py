@@ -101,11 +101,17 @@ class Widgets:
                 state = {"outputs": [dict(output) for output in capture.outputs]}
                 self._states[capture.comm.comm_id].update(state)
                 data = {"method": "update", "state": state, "buffer_paths": []}
-                capture.comm.handle_msg({"content": {"comm_id": capture.comm.comm_id, "data": data}, "buffers": []})
+                capture.comm.handle_msg(
+                    {"content": {"comm_id": capture.comm.comm_id, "data": data}, "buffers": []}
+                )
 
     def state(self) -> dict[str, dict[str, Any]]:
         """The state of every widget as a notebook's metadata keeps it."""
-        return {comm_id: self._stored(comm_id) for comm_id, state in self._states.items() if "_model_name" in state}
+        return {
+            comm_id: self._stored(comm_id)
+            for comm_id, state in self._states.items()
+            if "_model_name" in state
+        }
 
     def _stored(self, comm_id: str) -> dict[str, Any]:
         state = self._states[comm_id]
