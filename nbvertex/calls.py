@@ -289,7 +289,7 @@ class Calls:
 
     def _store(self, holder: Value, given: Arguments, *, certain: bool) -> None:
         """An object keeps what a call gives it."""
-        mask = given.all.all
+        mask = given.all.all & ~self.stage.parts  # what a part is part of, is given with it
         for number in bits(holder.all):
             self.stage.link(number, mask, perhaps=not certain)
 
@@ -323,8 +323,7 @@ class Calls:
             case "perhaps":
                 return Value(1 << stage.new(effect.type, perhaps=mask))
             case "part":
-                mask = receiver.all if receiver is not None else mask
-                return Value(1 << stage.new(), mask) if mask else PLAIN
+                return stage.part(receiver.all if receiver is not None else mask)
             case "self":
                 return receiver if receiver is not None else given
 

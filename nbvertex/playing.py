@@ -172,7 +172,7 @@ class Frame(Calls):
         elif kind == "open()" or (value.at and not value.within and not self._hides(value.at)):
             self.memo[number] = PLAIN
         else:
-            self.memo[number] = Value(1 << stage.new(), value.all)
+            self.memo[number] = stage.part(value.all)
 
     def _hides(self, mask: int) -> bool:
         """Whether there may be an object in some containers."""

@@ -28,6 +28,7 @@ class Outcome:
         sure: names bound for certain by now.
         changed: objects changed in place, with the line.
         handed: objects given to code that cannot be seen, with the line.
+        hands: the objects in `handed`, as a set.
         consumed: objects that are iterated over, and used up if they are iterators, with the line.
         state: what is done to the state outside the names, with the line.
         everything: the line where anything may be done to any name, or 0.
@@ -45,6 +46,7 @@ class Outcome:
     sure: set[str] = field(default_factory=set)
     changed: dict[int, int] = field(default_factory=dict)
     handed: dict[int, int] = field(default_factory=dict)
+    hands: int = 0
     consumed: dict[int, int] = field(default_factory=dict)
     state: dict[library.State, int] = field(default_factory=dict)
     everything: int = 0
@@ -80,6 +82,7 @@ class Stage:
         self.classes: dict[int, dict[str, int]] = {}
         self.code = 0  # the objects that are functions or classes of the notebook
         self.seen = 0  # the objects that unknown code has had in its hands
+        self.parts = 0  # objects that stand for something inside of another
         self.now = Outcome()
         self.doubts = 0  # how many reasons there are why this need not run
         self.active: set[int] = set()  # functions that are being played
@@ -97,6 +100,14 @@ class Stage:
         self.perhaps.append(perhaps)
         self.types.append(kind)
         return len(self.types) - 1
+
+    def part(self, mask: int) -> Value:
+        """Something inside of some objects."""
+        if not mask:
+            return PLAIN
+        number = self.new()
+        self.parts |= 1 << number
+        return Value(1 << number, mask)
 
     def link(self, number: int, mask: int, *, perhaps: bool = False) -> None:
         """From an object, others can be reached, or may be."""
@@ -212,8 +223,9 @@ class Stage:
         """An object is given to code that cannot be seen."""
         objects = self.reach(value.all)
         self.seen |= objects
-        for number in bits(objects):
+        for number in bits(objects & ~self.now.hands):
             self.now.handed.setdefault(number, line)
+        self.now.hands |= objects
 
     def consume(self, value: Value, line: int) -> None:
         """Something is iterated over, which uses up an iterator, and those that it takes from."""

@@ -165,6 +165,7 @@ STATEMENTS = (
     "class C:\n    def __call__(self, v): return M.append(v) or M\nN = C()",
     "class C:\n    def __eq__(self, other):\n        O.append(1)\n        return True\nN = C() == M",
 )
+HIDDEN = ("a", "total", "store", "heard", "Box", "__builtins__")  # what the functions below bind and change
 FIRST = """
 import functools
 
