@@ -31,8 +31,7 @@ class Failure:
     traceback: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        said = f"{self.ename}: {self.evalue}" if self.evalue else self.ename
-        return said or "the process ended"
+        return ": ".join(part for part in (self.ename, self.evalue) if part) or "the process ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from nbvertex.report import literal
 from nbvertex.sides import Failure, Output, Side, Told
 
 ENGINE = "nbvertex-straight"
-NEEDED = {"papermill": "papermill", "ipykernel": "ipykernel", "nbclient": "nbclient"}
+NEEDED = ("papermill", "ipykernel")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 PLACE = re.compile(r"Cell In ?\[(\d+)\], line (\d+)")
+LOG = "kernel.log"
 SURVEY = Path(__file__).parent / "runtime" / "survey.py"
 
 
@@ -55,13 +56,16 @@ class Straight:
         )
 
 
-def need() -> None:
+def need(find: Callable[[str], object] = importlib.util.find_spec) -> None:
     """See to it that papermill is there.
+
+    Args:
+        find: gives None for a module that is missing.
 
     Raises:
         Refused: it is not; with the command that installs it.
     """
-    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+    missing = [module for module in NEEDED if find(module) is None]
     if missing:
         raise Refused(
             f"running a notebook straight takes {' and '.join(missing)}, which is not installed",
@@ -101,9 +105,17 @@ def run(asked: Straight) -> Side:
         raise Interrupted("interrupted") from None
     except RuntimeError as error:
         if not session.started:
-            raise Refused(f"no kernel starts with {asked.python}: {error}", code="no-kernel") from error
+            raise _no_kernel(asked, error) from error
         raise
     return session.side()
+
+
+def _no_kernel(asked: Straight, error: RuntimeError) -> Refused:
+    log = asked.scratch / LOG
+    lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+    last = next((line for line in reversed(lines) if line.strip()), str(error))
+    hint = f"{asked.python} -m pip install ipykernel" if "ipykernel" in last else None
+    return Refused(f"no kernel starts with {asked.python}: {last}", hint=hint, code="no-kernel")
 
 
 def _notebook(asked: Straight) -> dict[str, Any]:
@@ -176,7 +188,7 @@ def _engine() -> type[Any]:
         ) -> None:
             asked = session.asked
             try:
-                with (asked.scratch / "kernel.log").open("wb") as log:
+                with (asked.scratch / LOG).open("wb") as log:
                     client = Client(nb_man, session)
                     client.execute(cwd=str(asked.cwd), env=dict(asked.environ), stdout=log, stderr=log)
             except DeadKernelError:
