@@ -49,7 +49,7 @@ class Listener:
         """Take the next thing that the step wrote."""
         if not isinstance(item, Text):
             yield from getattr(self, "_" + item.header["kind"])(item.header, item.blobs)
-        elif self._position:
+        elif self._running:  # else it comes from something that the cell has left behind
             shown = self._outputs[self._position].text(item.stream, item.data)
             if shown is not None:
                 yield self._output(shown)

@@ -64,6 +64,7 @@ class Pool:
 
     Raises:
         UsageError: the interpreter cannot be started at all.
+        nbvertex.errors.Refused: this system cannot run steps.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Pool:
         cwd: str | None = None,
         runtime: Path = RUNTIME,
     ) -> None:
+        if not hasattr(os, "fork"):
+            raise CannotRun("steps run on Linux and macOS", hint="on Windows use its Subsystem for Linux")
         self._python = python
         self._preload = preload
         self._env = {"PYTHONHASHSEED": "0", **(os.environ if env is None else env)}
@@ -234,7 +237,7 @@ class Pool:
     def _forget_if_over(self, line: Line) -> None:
         """Let a step go that has a result; its pipes stay while a process that it left behind may write."""
         if line.listener.result is not None and self._lines.pop(line.job.id, None) is not None:
-            if line.sock in self._selector.get_map():
+            if line.sock.fileno() in self._selector.get_map():
                 self._selector.unregister(line.sock)
             line.sock.close()
             self._past.add(line)
@@ -255,17 +258,18 @@ class Pool:
             if line.listener.result is None:
                 tree.end(header["pid"])
                 events += self._died(line, header)
-            self._forget(line)
+            self._forget_if_over(line)
         self._tell_warm({"kind": "reap", "pid": header["pid"]})
         return events
 
     def _died(self, line: Line, header: dict[str, Any]) -> list[Event]:
         if "code" in header:
             code = header["code"]
-            return line.died(None, code, f"the process ended with exit code {code} before the step did")
+            message = f"the process ended with exit code {code} before the step did"
+            return line.died(None, code, "stopped" if line.grace is not None else message)
         name = signal.Signals(header["signal"]).name
         message = f"killed by {name}"
-        if name == "SIGKILL" and line.grace is not None:
+        if line.grace is not None:
             message = "stopped"
         elif name == "SIGKILL":
             message += ": out of memory" + ("" if _memory_kills() > self._kills else "?")

@@ -472,13 +472,21 @@ def test_stop_ends_a_stubborn_step_with_all_it_has_started(bench: Bench) -> None
     assert wait_until_gone(*pids)
 
 
+def test_a_failed_step_leaves_no_process(bench: Bench) -> None:
+    """A second attempt must find the world as the first one did."""
+    run = bench.run("import subprocess\np = subprocess.Popen(['sleep', '1000']); p.pid", "1 / 0")
+    assert wait_until_gone(int(run.outputs(1)[0]["data"]["text/plain"]))
+
+
 def test_a_process_left_behind_holds_nothing_up(bench: Bench) -> None:
     """It keeps the pipes, and may write to them; the step is over all the same."""
-    run = bench.run("import subprocess\np = subprocess.Popen(['sh', '-c', 'while sleep 0.05; do echo on; done'])\np.pid")
-    assert isinstance(run.result, worker.Done | worker.Refused)
-    pid = int(run.outputs()[-1]["data"]["text/plain"])
-    assert isinstance(bench.run("1").result, worker.Done)
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    source = "import os; _r = os.system('setsid sh -c \"echo $$ > pid; while sleep 0.05; do echo on; done\" &')"
+    assert isinstance(bench.run(source).result, worker.Done)
+    run = bench.run("import time\ntime.sleep(0.3); print('mine')")
+    assert run.text() == "mine\n"
+    pid = int((bench.folder / "pid").read_text())
+    assert is_alive(pid)  # and nobody has closed its output
+    os.kill(pid, signal.SIGKILL)
 
 
 def processes_below(pid: int) -> set[int]:
@@ -490,7 +498,7 @@ def processes_below(pid: int) -> set[int]:
 def test_close_leaves_no_process(own_bench: Callable[..., Bench]) -> None:
     """Neither of running steps nor of what ended steps have left behind."""
     bench = own_bench()
-    source = "import os, subprocess; p = subprocess.Popen(['sleep', '1000'], start_new_session=True); os.getppid()"
+    source = "import os; _r = os.system('setsid sleep 1000 >/dev/null 2>&1 &'); os.getppid()"
     warm = int(bench.run(source).outputs()[0]["data"]["text/plain"])
     job = bench.start("import time; print('on'); time.sleep(1000)")
     bench.until(job, lambda event: isinstance(event, worker.Output))

@@ -27,6 +27,27 @@ def adopt_orphans() -> None:
         _LIBC.prctl(_SET_SUBREAPER, 1)
 
 
+def how_it_ended(pid: int) -> dict[str, int] | None:
+    """The ``signal`` or exit ``code`` of a child that has ended; its number goes to no other until `let_go`."""
+    if not hasattr(os, "waitid"):  # older Python on macOS
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        code = os.waitstatus_to_exitcode(status)
+        return None if not ended else {"signal": -code} if code < 0 else {"code": code}
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if found is None:
+        return None
+    killed = found.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+    return {"signal" if killed else "code": found.si_status}
+
+
+def let_go(pid: int) -> None:
+    """Forget a child that has ended."""
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # `how_it_ended` could not but do so
+
+
 def use_as_standard(inputs: str, out: int, err: int) -> None:
     """Make these the standard files of this process."""
     null = os.open(inputs, os.O_RDONLY)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import itertools
 import os
 import pickle
 import socket
 import traceback
 from dataclasses import dataclass
-from os import _exit  # these are bound here: cells may put something else in their place
+from os import _exit, getpid  # these are bound here: cells may put something else in their place
 from time import monotonic, time
 from typing import Any, NoReturn
 
-from . import guard, heap, names, process, shell, streams, widgets, wire
+from . import guard, heap, names, process, shell, streams, tree, widgets, wire
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Ready:
         outlet = streams.Outlet(host, (out, err), bytes.fromhex(job["mark"]), job["output_limit"])
         for stream in self.outputs:
             stream.connect(outlet)
+        faulthandler.enable(err)  # a crash in compiled code says where
         self.widgets.connect(outlet)
         self.ip.connect(self.widgets.show)
         try:
             Step(self, outlet, job, blobs).run()
         except BaseException as error:  # the cells' own errors have been told: this one is about the step
             message = "".join(traceback.format_exception_only(type(error), error)).strip()
+            tree.end(getpid(), itself=False)
             outlet.frame({"kind": "broken", "message": message, "traceback": traceback.format_exc()})
         _exit(0)
 
@@ -100,11 +103,14 @@ class Step:
         failure = loop.run_until_complete(self._cells(held))
         process.flush_files()
         if failure is not None:
+            tree.end(getpid(), itself=False)
             self.outlet.frame({"kind": "failed", **failure, **self._facts()})
             return
         state, blobs = held.save(self.job["live"], self.job["scratch"])
         self._survey(0, held)
         kind = "refused" if state.get("refused") else "done"
+        if kind == "refused":
+            tree.end(getpid(), itself=False)
         self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
 
     def _facts(self) -> dict[str, Any]:

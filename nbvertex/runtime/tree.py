@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from collections.abc import Callable, Iterable
+from os import kill, killpg, listdir  # bound here: cells may put something else in their place
+from time import sleep
 
 _ROUNDS = 50
 
@@ -43,12 +43,12 @@ def end(root: int, *, itself: bool = True) -> None:
     for _ in range(_ROUNDS):  # what is killed may just have started another
         below = descendants(root)
         if itself:
-            _kill(root, os.killpg)
+            _kill(root, killpg)
         for pid in below:
-            _kill(pid, os.kill)
+            _kill(pid, kill)
         if not below:
             return
-        time.sleep(0.002)
+        sleep(0.002)
 
 
 def _kill(pid: int, how: Callable[[int, int], None]) -> None:
@@ -61,7 +61,7 @@ def _kill(pid: int, how: Callable[[int, int], None]) -> None:
 def _processes() -> Iterable[tuple[int, int, int, str]]:
     """Number, parent, session and state of every process."""
     try:
-        names = [name for name in os.listdir("/proc") if name.isdigit()]
+        names = [name for name in listdir("/proc") if name.isdigit()]
     except OSError:
         return
     for name in names:

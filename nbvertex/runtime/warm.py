@@ -171,7 +171,7 @@ class Warm:
             mine, self.fds = self.fds[:_FDS], self.fds[_FDS:]
             self._start(header["id"], mine)
         elif header["kind"] == "reap":
-            os.waitpid(header["pid"], 0)
+            process.let_go(header["pid"])
             self.ended.discard(header["pid"])
 
     def _start(self, job: str, fds: list[int]) -> None:
@@ -227,13 +227,10 @@ class Warm:
     def _report_ended(self) -> None:
         known = len(self.ended)
         for pid, job in list(self.children.items()):
-            # the process itself stays until the host says so: its number must not go to another meanwhile
-            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if found is not None:
+            status = process.how_it_ended(pid)
+            if status is not None:
                 del self.children[pid]
                 self.ended.add(pid)
-                killed = found.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
-                status = {"signal": found.si_status} if killed else {"code": found.si_status}
                 self._tell({"kind": "exited", "id": job, "pid": pid, **status})
         if len(self.ended) == known:
             self._reap_orphans()
@@ -242,4 +239,4 @@ class Warm:
         """Let go of processes that steps have left behind and that have ended since."""
         mine = {*self.ended, *self.children, self.spare[0] if self.spare else 0}
         for pid in tree.zombies(os.getpid()) - mine:
-            os.waitpid(pid, 0)
+            process.let_go(pid)
