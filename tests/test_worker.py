@@ -480,7 +480,7 @@ def test_a_failed_step_leaves_no_process(bench: Bench) -> None:
 
 def test_a_process_left_behind_holds_nothing_up(bench: Bench) -> None:
     """It keeps the pipes, and may write to them; the step is over all the same."""
-    source = "import os; _r = os.system('setsid sh -c \"echo $$ > pid; while sleep 0.05; do echo on; done\" &')"
+    source = """import os; _r = os.system("setsid sh -c 'echo $$ > pid; while sleep 0.05; do echo on; done' &")"""
     assert isinstance(bench.run(source).result, worker.Done)
     run = bench.run("import time\ntime.sleep(0.3); print('mine')")
     assert run.text() == "mine\n"
