@@ -73,12 +73,20 @@ def machine() -> str:
     )
 
 
+def table(rows: Sequence[Row]) -> str:
+    """The rows as markdown, with the machine."""
+    head = [
+        f"{machine()}.",
+        "",
+        "| work | nbvertex | compared with | figure | goal at most | met |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *map(str, rows)])
+
+
 def show(rows: Sequence[Row]) -> None:
     """Print the table."""
-    print(machine(), "", "| work | nbvertex | compared with | figure | goal at most | met |", sep="\n")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for row in rows:
-        print(row)
+    print(table(rows))
 
 
 @contextmanager
