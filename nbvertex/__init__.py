@@ -9,13 +9,13 @@ __version__ = "0.1.0"
 
 def load_ipython_extension(shell: Any) -> None:
     """What ``%load_ext nbvertex`` calls."""
-    from nbvertex import magics
+    from nbvertex.magics import load
 
-    magics.load(shell)
+    load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """What ``%unload_ext nbvertex`` calls."""
-    from nbvertex import magics
+    from nbvertex.magics import unload
 
-    magics.unload(shell)
+    unload(shell)

@@ -42,8 +42,12 @@ class Block(Expressions):
         self.loops: list[Loop] = []
         self.captured: set[str] = set()
         self.closures: list[tuple[int, str]] = []
-        self.rebound: set[str] = set()  # names of blocks around that the function binds anew, itself or by one in it
-        self.shared: dict[str, Value] = {}  # own names that functions in the block bind anew: where that is to be found
+        self.rebound: set[str] = (
+            set()
+        )  # names of blocks around that the function binds anew, itself or by one in it
+        self.shared: dict[
+            str, Value
+        ] = {}  # own names that functions in the block bind anew: where that is to be found
         self.used: set[Value] = set()
         self.depth = 0  # how many conditions hold before this line is run
         self.guards = 0  # how many `try` round this line catch a missing name
@@ -67,11 +71,11 @@ class Block(Expressions):
             if name not in self.own.globals and self._capture(name):
                 return SELF
             return self._global(name, line)
-        value = self.place.env.get(name)
+        held = self.place.env.get(name)
         if name in self.place.sure or name in self.place.gone:
-            return value or PLAIN
+            return PLAIN if held is None else held
         entry = self._global(name, line)
-        return entry if value is None else join(value, entry)
+        return entry if held is None else join(held, entry)
 
     def _global(self, name: str, line: int) -> Value:
         number = self.trace.names.get(name)

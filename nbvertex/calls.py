@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nbvertex import library, methods
+from nbvertex.effects import UNKNOWN, Effect, Given
 from nbvertex.ipython_commands import names_in
-from nbvertex.library import Effect, Given
 from nbvertex.stage import Stage, bits
 from nbvertex.trace import PLAIN, Call, Function, Value, join, part
 
@@ -92,7 +92,7 @@ class Calls:
         """Call an object."""
         stage = self.stage
         if not callee.all:
-            return self.apply(library.UNKNOWN, None, given, call)
+            return self.apply(UNKNOWN, None, given, call)
         if not callee.within and not callee.at & ~stage.code:
             out = PLAIN
             for number in bits(callee.at):
@@ -108,7 +108,14 @@ class Calls:
             for number in bits(inside):
                 self.enter(number, given, call)
             stage.doubts -= 1
-        return self.apply(library.UNKNOWN, callee, given, call)
+        kind = stage.kind(callee)
+        known = Given(len(call.args), frozenset(call.keywords), call.constants, call.root_name)
+        effect = (
+            methods.method(kind, "__call__", known, dropped=False)
+            if kind and not stage.code & callee.at
+            else UNKNOWN
+        )
+        return self.apply(effect, callee, given, call)
 
     def _partial(self, callee: Value, given: Arguments, call: Call) -> Value:
         """Call what a partial holds, with what it holds and what it is given."""
@@ -118,7 +125,7 @@ class Calls:
         out = PLAIN
         for number in bits(held & stage.code):
             out = join(out, self.enter(number, Arguments([inside], {}, True, given.line), call))
-        return out if held & stage.code else self.apply(library.UNKNOWN, callee, given, call)
+        return out if held & stage.code else self.apply(UNKNOWN, callee, given, call)
 
     def enter(self, number: int, given: Arguments, call: Call) -> Value:
         """Call a function, or make an instance of a class."""
@@ -268,7 +275,7 @@ class Calls:
         elif effect.args == "hand" and receiver is not None:
             self._store(receiver, given, certain=False)
         if effect.calls and not given.decorates:
-            self._call_back(given, call, certain=effect is not library.UNKNOWN)
+            self._call_back(given, call, certain=effect is not UNKNOWN)
         return self._result(effect, receiver, everything)
 
     def _arguments(self, effect: Effect, given: Arguments) -> None:
@@ -301,7 +308,9 @@ class Calls:
         given_all = given.all.all
         for value in (*given.args, *given.words.values()):
             direct = value.at & stage.code
-            hidden = stage.reach(value.all) & stage.code & ~direct if not certain else value.within & stage.code
+            hidden = (
+                stage.reach(value.all) & stage.code & ~direct if not certain else value.within & stage.code
+            )
             for mask, sure in ((direct, True), (hidden, False)):
                 stage.doubts += not sure
                 for number in bits(mask):

@@ -70,9 +70,7 @@ def analyse(source: str, modules: Mapping[str, str] | None = None) -> Analysis:
     code = read(source, modules)
     if code.tree is None:
         return Analysis(problem=code.trouble, digest=digest(code, source), python=code.python)
-    walker = Walker(
-        future=modules.get("annotations") == "__future__.annotations", walrus=":=" in code.python
-    )
+    walker = Walker(future=modules.get("annotations") == "__future__.annotations", walrus=":=" in code.python)
     shows = not silent(code)
     walker.cell(code.tree.body, shows=shows)
     stage = Stage(modules)

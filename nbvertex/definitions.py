@@ -134,7 +134,11 @@ class Definitions(Block):
         layer = self._type_parameters(node)
         bases = self.values(node.bases)
         bases += [self.value(word.value) for word in node.keywords]
-        body, kept, self.class_globals = Layer({"__module__": PLAIN, "__qualname__": PLAIN}, is_class=True), self.class_globals, set()
+        body, kept, self.class_globals = (
+            Layer({"__module__": PLAIN, "__qualname__": PLAIN}, is_class=True),
+            self.class_globals,
+            set(),
+        )
         self.layers.append(body)
         self.block(node.body)
         self.layers.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from nbvertex.scopes import Layer
 from nbvertex.trace import PLAIN, Call, Partly, Trace, Value, dotted, join, part
@@ -135,7 +135,9 @@ class Expressions:
         return PLAIN if isinstance(node.op, ast.Not) else self.compute([value], node.lineno, holds=False)
 
     def _compare(self, node: ast.Compare) -> Value:
-        if any(isinstance(side, ast.Name) and side.id == "__name__" for side in (node.left, *node.comparators)):
+        if any(
+            isinstance(side, ast.Name) and side.id == "__name__" for side in (node.left, *node.comparators)
+        ):
             return PLAIN
         operands = [self.value(node.left)]
         for operator, right in zip(node.ops, node.comparators, strict=True):
@@ -315,7 +317,7 @@ class Expressions:
     in_function: bool = False
     depth: int  # how many conditions hold before this line is run
 
-    _visitors: dict[type[ast.AST], Callable[[Any, Any], Value]] = {
+    _visitors: ClassVar[dict[type[ast.AST], Callable[[Any, Any], Value]]] = {
         ast.Constant: _constant,
         ast.Name: _name,
         ast.Attribute: _attribute,
@@ -356,5 +358,7 @@ def _constants(node: ast.Call) -> dict[int | str, Any]:
         if isinstance(arg, ast.Constant):
             out[place] = arg.value
         elif isinstance(arg, ast.JoinedStr):
-            out[place] = Partly("\0".join(str(piece.value) for piece in arg.values if isinstance(piece, ast.Constant)))
+            out[place] = Partly(
+                "\0".join(str(piece.value) for piece in arg.values if isinstance(piece, ast.Constant))
+            )
     return out

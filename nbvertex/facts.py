@@ -42,7 +42,10 @@ def tell(stage: Stage, outcome: Outcome, trace: Trace) -> Told:
     for body in inside[1:]:
         within = {**body.binds, **within}
     binds = {**within, **outcome.doubtful, **outcome.binds, **trace.binds}
-    changes = {**{name: line for name, line in within.items() if name in outcome.given}, **_named(stage, outcome, outcome.changed)}
+    changes = {
+        **{name: line for name, line in within.items() if name in outcome.given},
+        **_named(stage, outcome, outcome.changed),
+    }
     given = {**outcome.handed, **outcome.consumed}
     touches = {*_named(stage, outcome, given), *_shared(stage, outcome), *_parts(stage, outcome)}
     bound = frozenset({*outcome.doubtful, *outcome.binds} - set(trace.binds) | trace.left)

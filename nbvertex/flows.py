@@ -115,7 +115,11 @@ def _live(by_step: Sequence[Sequence[Deed]]) -> list[tuple[str, ...]]:
     out: list[tuple[str, ...]] = []
     for number in reversed(range(len(by_step))):
         wanted = later | set(first) if anything else later
-        known = wanted if number >= unknown else {name for name in wanted if first.get(name, number + 1) <= number}
+        known = (
+            wanted
+            if number >= unknown
+            else {name for name in wanted if first.get(name, number + 1) <= number}
+        )
         out.append(tuple(sorted(known)))
         for deed in reversed(by_step[number]):
             later -= deed.kills
@@ -154,7 +158,9 @@ class _Arrow:
         written, read = [], []
         for name in names:
             source, above, target, below = self.names[name]
-            written.append(Why(cell=source.cell, line=above) if isinstance(source, Touch) else _why(source, above))
+            written.append(
+                Why(cell=source.cell, line=above) if isinstance(source, Touch) else _why(source, above)
+            )
             read.append(_why(target, below))
         return tuple(dict.fromkeys(written)), tuple(dict.fromkeys(read))
 
@@ -195,10 +201,10 @@ class _Arrows:
             self._arrow(writer, deed, name, line, maybe=carried)
         sources: dict[int, tuple[_Writer, bool]] = {}
         for number in bits(deed.met.get(name, 0) & self.touched):
-            for writer, maybe in ((self.changers.get(number), False), (self.handlers.get(number), True)):
-                if writer is not None:
-                    known = sources.get(writer.step)
-                    sources[writer.step] = (writer, carried or (maybe and (known is None or known[1])))
+            for found, maybe in ((self.changers.get(number), False), (self.handlers.get(number), True)):
+                if found is not None:
+                    known = sources.get(found.step)
+                    sources[found.step] = (found, carried or (maybe and (known is None or known[1])))
         for star in self.stars if not binders else ():
             sources.setdefault(star.step, (star, carried))
         anyone = self.anyone
@@ -287,7 +293,8 @@ class _Arrows:
         """The arrows, each once: what is in doubt is not told where the same is certain."""
         out = []
         for (source, target, kind, maybe), arrow in sorted(
-            self.made.items(), key=lambda item: (item[0][1], item[0][0], item[0][2] == "state", item[0][2], item[0][3])
+            self.made.items(),
+            key=lambda item: (item[0][1], item[0][0], item[0][2] == "state", item[0][2], item[0][3]),
         ):
             certain = self.made.get((source, target, kind, False)) if maybe else None
             names = sorted(name for name in arrow.names if certain is None or name not in certain.names)

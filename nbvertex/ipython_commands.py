@@ -89,7 +89,9 @@ def understand(name: str, node: ast.Call) -> Command | None:
     return _spoken(name)
 
 
-HARMLESS = frozenset("show_usage kernel config enable_gui enable_matplotlib enable_pylab display_pub display_formatter".split())
+HARMLESS = frozenset(
+    "show_usage kernel config enable_gui enable_matplotlib enable_pylab display_pub display_formatter".split()
+)
 
 
 def _spoken(name: str) -> Command | None:
@@ -149,7 +151,9 @@ def _magic(name: str, line: str) -> Command:
         return _LINE[name](line)
     if name in _PLAIN:
         return Command(expressions=expanded(line), state=_PLAIN[name], gives=True)
-    return Command(expressions=expanded(line), everything=True, state=(("ipython", "", "update"),), gives=True)
+    return Command(
+        expressions=expanded(line), everything=True, state=(("ipython", "", "update"),), gives=True
+    )
 
 
 def _cell(name: str, line: str, body: str) -> Command:
@@ -162,7 +166,9 @@ def _cell(name: str, line: str, body: str) -> Command:
         return _script(name, line, body)
     if name in ("system", "sx", "!"):
         return _shell(f"{line}\n{body}", gives=True)
-    return Command(expressions=expanded(line), everything=True, state=(("ipython", "", "update"),), gives=True)
+    return Command(
+        expressions=expanded(line), everything=True, state=(("ipython", "", "update"),), gives=True
+    )
 
 
 def _words(line: str) -> list[str]:
@@ -245,7 +251,9 @@ def _writefile(line: str, body: str) -> Command:
 def _env(line: str) -> Command:
     text = line.strip()
     reads = not text or not re.search(r"[=\s]", text)
-    return Command(expressions=expanded(text), state=(("environ", "", "read" if reads else "update"),), gives=True)
+    return Command(
+        expressions=expanded(text), state=(("environ", "", "read" if reads else "update"),), gives=True
+    )
 
 
 def _run(line: str) -> Command:
@@ -261,7 +269,10 @@ def _bigquery(line: str, body: str) -> Command:
     binds = words[:1] if words and words[0].isidentifier() else []
     takes = re.findall(r"\$([A-Za-z_]\w*)", f"{line}\n{body}")
     return Command(
-        expressions=(*takes, *expanded(line)), binds=tuple(binds), state=(("network", "", "update"),), gives=not binds
+        expressions=(*takes, *expanded(line)),
+        binds=tuple(binds),
+        state=(("network", "", "update"),),
+        gives=not binds,
     )
 
 
@@ -271,7 +282,12 @@ def _sql(line: str, body: str = "") -> Command:
     binds = re.findall(r"^\s*(\w+)\s*<<", text)
     takes = re.findall(r"(?<!:):([A-Za-z_]\w*)|\{\{\s*([A-Za-z_]\w*)|\b([A-Za-z_]\w*)\b", text)
     names = tuple(dict.fromkeys(name for group in takes for name in group if name))
-    return Command(expressions=names, binds=tuple(binds), state=(("network", "", "update"), ("files", "", "update")), gives=True)
+    return Command(
+        expressions=names,
+        binds=tuple(binds),
+        state=(("network", "", "update"), ("files", "", "update")),
+        gives=True,
+    )
 
 
 def _no_names(*state: State) -> tuple[State, ...]:
@@ -352,7 +368,9 @@ _DISPLAY: tuple[State, ...] = (("display", "", "update"),)
 _TEXT: dict[str, tuple[State, ...]] = {
     **dict.fromkeys("html HTML javascript js latex markdown svg SVG mermaid".split(), _DISPLAY),
 }
-_SCRIPTS = frozenset("bash sh script perl ruby python2 python3 pypy zsh cmd powershell node system_script R julia".split())
+_SCRIPTS = frozenset(
+    "bash sh script perl ruby python2 python3 pypy zsh cmd powershell node system_script R julia".split()
+)
 
 
 def names_of(expressions: tuple[str, ...]) -> Iterator[str]:
@@ -367,4 +385,6 @@ def names_in(expression: str) -> tuple[str, ...]:
         tree = ast.parse(expression.strip() or "0", mode="eval")
     except (SyntaxError, ValueError, RecursionError):
         return ()
-    return tuple(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)))
+    return tuple(
+        dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+    )

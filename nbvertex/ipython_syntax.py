@@ -8,10 +8,7 @@ import re
 import warnings
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from IPython.core.inputtransformer2 import TransformerManager
+from typing import Any
 
 MOST_COMMANDS = 500  # as many lines of its own syntax as IPython takes in a cell
 
@@ -87,7 +84,7 @@ def _is_magic(source: str, bound: Container[str]) -> bool:
     if word is None or "\n" in text or word[0] not in AUTOMAGICS or word[0] in bound:
         return False
     rest = text[word.end() :].lstrip()
-    return not rest.startswith(("=", ".", "(", "[", ",", ":", ";")) and not rest[1:2] == "="
+    return not rest.startswith(("=", ".", "(", "[", ",", ":", ";")) and rest[1:2] != "="
 
 
 def parsed(python: str) -> ast.Module:
@@ -141,7 +138,8 @@ def silent(code: Code) -> bool:
 
 
 @functools.cache
-def _manager() -> TransformerManager:
-    from IPython.core.inputtransformer2 import TransformerManager
+def _manager() -> Any:  # IPython does not say what its transformers take and give
+    from IPython.core import inputtransformer2
 
-    return TransformerManager()
+    make: Any = inputtransformer2.TransformerManager
+    return make()

@@ -97,7 +97,11 @@ class Listener:
         data, metadata, display = frame["data"], frame["metadata"], frame["display_id"]
         for position, output in self._displays.get(display, []):
             outputs = self._outputs[position]
-            if outputs.holds(output) and outputs.update(output, data, metadata) and position != self._position:
+            if (
+                outputs.holds(output)
+                and outputs.update(output, data, metadata)
+                and position != self._position
+            ):
                 yield Revised(self.job.id, position, outputs.final())
         yield self._output(
             {

@@ -1,70 +1,78 @@
-"""What is known of methods: by the type of the object where it is known, else by their names."""
+"""What methods do: by the type of their object where it is known, else by their names."""
 
 from __future__ import annotations
 
-from nbvertex.library import (
-    CHANCE,
-    NEW,
-    PURE,
-    UNKNOWN,
-    Effect,
-    Given,
-    Result,
-    _evaluates,
-    _named,
-    family,
-    updates,
-)
+from nbvertex.effects import PURE, UNKNOWN, Effect, Given, Result, reads, updates
+from nbvertex.families import FIGURE, draws, family
+from nbvertex.library import CHANCE, evaluates, named
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-CONTAINERS = _names("list() dict() set() bytearray() collections.deque() collections.defaultdict() collections.Counter() collections.OrderedDict() collections.ChainMap() collections.UserDict() collections.UserList() array.array()")  # fmt: skip
 FRAMES = _names("pandas.DataFrame() pandas.Series() pandas.Index()")
-LASTING = CONTAINERS | FRAMES | _names("tuple() frozenset() range() numpy.ndarray() torch.Tensor() function() type() memoryview()")  # iterating leaves it as it is
+CONTAINERS = _names(
+    "list() dict() set() bytearray() json() collections.deque() collections.defaultdict() collections.Counter() "
+    "collections.OrderedDict() collections.ChainMap() collections.UserDict() collections.UserList() array.array()"
+)
+ARRAY = "numpy.ndarray()"
+SHELL = "IPython.shell()"
+# what is iterated over and stays as it is, and what is used up
+LASTING = (
+    CONTAINERS | FRAMES | _names("tuple() numpy.ndarray() torch.Tensor() function() type() memoryview()")
+)
 LAZY = _names("iterator() generator() csv.reader() open()")
 
-STORES = _names("append extend insert add update setdefault appendleft extendleft put push put_nowait register enqueue add_module register_module register_buffer")  # fmt: skip
-TAKES = _names("pop popitem popleft get_nowait dequeue fetchone fetchmany fetchall")
-CHANGES = STORES | TAKES | _names(
+_STORES = _names(
+    "append extend insert add update setdefault appendleft extendleft put push put_nowait register enqueue add_module "
+    "register_module register_buffer"
+)
+_SPREADS = _names("extend update extendleft")  # of those, the ones that iterate over what they get
+_TAKES = _names("pop popitem popleft get_nowait dequeue fetchone fetchmany fetchall")
+_FITS = _names(
+    "fit partial_fit fit_transform fit_predict fit_resample fit_generator set_params set_output train adapt"
+)
+_CHANGES = _FITS | _names(
     "remove clear sort reverse discard rotate intersection_update difference_update symmetric_difference_update subtract "
-    "fill resize partition itemset setflags setfield byteswap_inplace move_to_end __setitem__ __delitem__ __setattr__ __delattr__ "
-    "__iadd__ __ior__ __next__ send throw close fit partial_fit fit_transform fit_predict fit_resample fit_generator train train_on_batch "
-    "eval_ load_state_dict load_weights load_model set_params set_weights set_output compile seed setstate set_state shuffle step zero_grad backward "
-    "write writelines writerow writerows writeheader read readline readlines readinto seek truncate flush start stop cancel commit rollback execute "
-    "executemany executescript acquire release add_argument parse_args mkdir register_forward_hook build adapt "
-    "manual_seed set_index_ insert_one insert_many delete_one delete_many freeze unfreeze"
-)  # fmt: skip
-PARTS = _names("items keys values most_common elements iterrows itertuples groups")
-QUIET = _names(
-    # str and bytes
-    "capitalize casefold center count encode decode endswith expandtabs find format format_map index isalnum isalpha isascii "
-    "isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper ljust lower lstrip maketrans "
-    "partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip "
-    "swapcase title translate upper zfill hex "
+    "fill resize partition itemset setflags setfield move_to_end __setitem__ __delitem__ __setattr__ __delattr__ __iadd__ "
+    "__ior__ __next__ send throw close train_on_batch load_state_dict load_weights set_weights compile seed setstate "
+    "set_state shuffle step zero_grad backward write writelines writerow writerows writeheader read readline readlines "
+    "readinto seek truncate flush start stop cancel commit rollback execute executemany executescript acquire release "
+    "add_argument register_forward_hook build manual_seed insert_one insert_many delete_one delete_many freeze unfreeze"
+)
+_QUIET = _names(
+    # str, bytes, numbers, dates
+    "capitalize casefold center count encode decode endswith expandtabs find format format_map index isalnum isalpha "
+    "isascii isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper ljust lower lstrip "
+    "maketrans partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines "
+    "startswith strip swapcase title translate upper zfill hex strftime isoformat timestamp weekday total_seconds "
+    "isocalendar toordinal group groups groupdict span "
     # containers
     "copy items keys values union intersection difference symmetric_difference issubset issuperset isdisjoint most_common "
-    # numbers and arrays
-    "sum mean std var min max argmax argmin argsort any all round astype reshape ravel flatten transpose squeeze tolist item dot "
-    "cumsum cumprod clip nonzero prod ptp conj trace searchsorted repeat take compress swapaxes diagonal tobytes view numpy "
-    # pandas
-    "head tail info describe value_counts unique nunique isna isnull notna notnull fillna dropna rename drop merge "
-    "groupby agg aggregate apply applymap map pivot pivot_table melt sort_values sort_index reset_index set_index assign corr cov "
-    "quantile median mode abs diff shift rolling expanding resample to_numpy to_dict to_frame to_list select_dtypes duplicated "
-    "drop_duplicates isin between nlargest nsmallest iterrows itertuples to_string to_timestamp to_period tz_localize "
-    "tz_convert first last nth ngroups size cumcount rank pct_change interpolate ffill bfill add_prefix add_suffix "
-    "explode stack unstack crosstab where mask filter idxmax idxmin kurt skew sem mad memory_usage to_records equals "
-    "strftime isoformat timestamp date time weekday total_seconds isocalendar toordinal "
+    # arrays
+    "sum mean std var min max argmax argmin argsort any all round astype reshape ravel flatten transpose squeeze tolist "
+    "item dot cumsum cumprod clip nonzero prod ptp conj trace searchsorted repeat take compress swapaxes diagonal tobytes "
+    "view numpy "
+    # frames
+    "head tail info describe value_counts unique nunique isna isnull notna notnull fillna dropna rename drop merge groupby "
+    "agg aggregate apply applymap map pivot pivot_table melt sort_values sort_index reset_index set_index assign corr cov "
+    "quantile median mode abs diff shift rolling expanding resample to_numpy to_dict to_frame to_list select_dtypes "
+    "duplicated drop_duplicates isin between nlargest nsmallest iterrows itertuples to_string to_timestamp to_period "
+    "tz_localize tz_convert first last nth ngroups size cumcount rank pct_change interpolate ffill bfill add_prefix "
+    "add_suffix explode stack unstack where mask filter idxmax idxmin kurt skew sem mad memory_usage to_records equals "
     # estimators
-    "predict predict_proba predict_log_proba decision_function transform inverse_transform score get_params get_feature_names_out "
-    "summary get_weights state_dict parameters named_parameters evaluate "
-    # text of an object
-    "isoformat as_posix with_suffix with_name joinpath relative_to is_absolute group groups groupdict span"
-)  # fmt: skip
-DRAWS = _names("plot hist boxplot bar barh scatter pie line area kde density hexbin show imshow savefig")
-FITS = _names("fit partial_fit fit_transform fit_predict fit_resample set_params set_output train adapt")
+    "predict predict_proba predict_log_proba decision_function transform inverse_transform score get_params "
+    "get_feature_names_out summary get_weights state_dict parameters named_parameters evaluate "
+    # paths
+    "as_posix with_suffix with_name joinpath relative_to is_absolute"
+)
+_DRAWN = _names("plot hist boxplot bar barh scatter pie line area kde density hexbin show imshow")
+_CLIENTS = _names(
+    "client bq db conn connection session engine index store cursor api collection service table"
+)
+_ESTIMATORS = _names("sklearn xgboost lightgbm catboost statsmodels imblearn")
+_NETS = _names("torch tensorflow keras tf_keras torchvision")
 
 
 def method(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
@@ -74,31 +82,9 @@ def method(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
         kind: the type of the object, or empty.
         name: of the method.
         given: the arguments.
-        dropped: the result is thrown away.
+        dropped: the result is thrown away, so that the call is there for its effect.
     """
-    if kind in CONTAINERS:
-        effect = _container(kind, name)
-    elif kind in FRAMES:
-        effect = _frame(name, given)
-    elif kind == "numpy.ndarray()":
-        effect = _array(name, given)
-    elif kind in ("numpy.random.Generator()", "random.Random()", "torch.Generator()"):
-        effect = Effect("new", receiver="change", changes=(0,) if name == "shuffle" else ())
-    elif kind == "open()":
-        lines = name == "readlines"
-        effect = Effect("new" if lines else "plain", "list()" if lines else "", receiver="change")
-    elif kind in LAZY:
-        effect = Effect("part", receiver="change")
-    elif kind == "pathlib.Path()":
-        effect = _path(name, given)
-    elif kind.startswith("IPython."):
-        effect = Effect("perhaps", args="hand", everything=True, state=updates("ipython"))
-    elif kind in ("tuple()", "frozenset()"):
-        effect = Effect("part") if name != "count" else PURE
-    elif kind and (found := family(kind)) is not None and kind not in ("function()", "type()"):
-        effect = _instance(kind, name, given, quiet=found.quiet, state=found.state, dropped=dropped)
-    else:
-        effect = _anything(kind, name, given, dropped=dropped)
+    effect = _by_type(kind, name, given, dropped=dropped)
     if given.constants.get("inplace") is True:
         effect = effect._replace(receiver="change", result="plain")
     if "out" in given.names:
@@ -106,12 +92,37 @@ def method(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
     return effect
 
 
+def _by_type(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
+    if kind in CONTAINERS:
+        return _container(kind, name)
+    if kind in FRAMES:
+        return _frame(name, given)
+    if kind == ARRAY:
+        return _array(name, given)
+    if kind in ("numpy.random.Generator()", "random.Random()", "torch.Generator()"):
+        return Effect("new", receiver="change", changes=(0,) if name == "shuffle" else ())
+    if kind == "open()":
+        lines = name == "readlines"
+        return Effect("new" if lines else "plain", "list()" if lines else "", receiver="change")
+    if kind in LAZY:
+        return Effect("part", receiver="change")
+    if kind == "pathlib.Path()":
+        return _path(name)
+    if kind == SHELL:
+        return Effect("perhaps", args="hand", everything=True, state=updates("ipython"))
+    if kind == "tuple()":
+        return PURE if name == "count" else Effect("part")
+    if kind and kind not in ("function()", "type()") and family(kind) is not None:
+        return _instance(kind, name, given, dropped=dropped)
+    return _anything(kind, name, given, dropped=dropped)
+
+
 def _container(kind: str, name: str) -> Effect:
-    if name in TAKES or name == "setdefault":
-        return Effect("part", receiver="change", stores=name == "setdefault", args="keep")
-    if name in STORES:
-        return Effect("plain", receiver="change", stores=True, args="consume" if name in ("extend", "update", "extendleft") else "keep")
-    if name in CHANGES or name == "sort":
+    if name in _TAKES or name == "setdefault":
+        return Effect("part", receiver="change", stores=name == "setdefault")
+    if name in _STORES:
+        return Effect("plain", receiver="change", stores=True, args="consume" if name in _SPREADS else "keep")
+    if name in _CHANGES:
         return Effect("plain", receiver="change")
     if name in ("count", "index", "isdisjoint", "issubset", "issuperset"):
         return PURE
@@ -122,20 +133,22 @@ def _container(kind: str, name: str) -> Effect:
 
 def _frame(name: str, given: Given) -> Effect:
     if name in ("query", "eval"):
-        return _evaluates(Effect("new", "pandas.DataFrame()", marked=True), given, 0, "expr")
-    if name in ("insert", "pop", "update", "set_flags"):
-        return Effect("part" if name == "pop" else "plain", receiver="change", stores=name != "pop")
+        return evaluates(Effect("new", "pandas.DataFrame()", marked=True), given, "expr")
+    if name == "pop":
+        return Effect("part", receiver="change")
+    if name in ("insert", "update", "set_flags"):
+        return Effect("plain", receiver="change", stores=True)
     if name == "sample" and "random_state" not in given.names:
-        return Effect("new", "pandas.DataFrame()", state=updates("random", "numpy"))
-    if name in DRAWS:
-        return Effect("perhaps", state=updates("display", "figure"))
-    if name in ("tolist", "to_list", "to_dict", "unique", "tolist"):
-        return Effect("holds", "list()" if name != "to_dict" else "dict()")
+        return Effect("new", "pandas.DataFrame()", state=draws("numpy"))
+    if name in _DRAWN:
+        return Effect("perhaps", state=FIGURE)
+    if name in ("tolist", "to_list", "unique"):
+        return Effect("holds", "list()")
+    if name == "to_dict":
+        return Effect("holds", "dict()")
     if name in ("to_numpy", "to_records"):
-        return Effect("perhaps", "numpy.ndarray()")
-    if name in ("sum", "mean", "std", "var", "min", "max", "count", "median", "nunique", "info", "item", "any", "all", "equals"):
-        return Effect("new", "pandas.Series()")
-    return _named(Effect("new", "pandas.DataFrame()"), f"pandas.DataFrame.{name}", name, given)
+        return Effect("perhaps", ARRAY)
+    return named(Effect("new", "pandas.DataFrame()"), f"pandas.DataFrame.{name}", name, given)
 
 
 def _array(name: str, given: Given) -> Effect:
@@ -143,63 +156,69 @@ def _array(name: str, given: Given) -> Effect:
         return Effect("plain", receiver="change")
     if name in ("tolist", "item"):
         return Effect("holds", "list()")
-    if name in ("sum", "mean", "std", "var", "min", "max", "argmax", "argmin", "any", "all", "prod", "ptp", "trace"):
-        return Effect("new", "numpy.ndarray()")
-    return _named(Effect("new", "numpy.ndarray()"), f"numpy.ndarray.{name}", name, given)
+    return named(Effect("new", ARRAY), f"numpy.ndarray.{name}", name, given)
 
 
-def _path(name: str, given: Given) -> Effect:
-    if name in ("write_text", "write_bytes", "mkdir", "unlink", "touch", "rename", "replace", "rmdir", "symlink_to", "chmod"):
-        return Effect("plain", state=updates("files"))
+def _path(name: str) -> Effect:
+    if name in _names(
+        "write_text write_bytes mkdir unlink touch rename replace rmdir symlink_to hardlink_to chmod open"
+    ):
+        return Effect("new", "open()" if name == "open" else "", state=updates("files"))
+    if name in _names(
+        "read_text read_bytes exists is_file is_dir stat iterdir glob rglob samefile is_symlink"
+    ):
+        return Effect("new", state=reads("files"))
     if name in ("resolve", "absolute", "cwd"):
-        return Effect("new", "pathlib.Path()", state=(("cwd", "", "read"),))
-    if name in ("read_text", "read_bytes", "exists", "is_file", "is_dir", "stat", "iterdir", "glob", "rglob", "samefile"):
-        return Effect("new", state=(("files", "", "read"),))
-    if name == "open":
-        return Effect("new", "open()", state=updates("files"))
+        return Effect("new", "pathlib.Path()", state=reads("cwd"))
     return Effect("new", "pathlib.Path()")
 
 
-def _instance(kind: str, name: str, given: Given, *, quiet: bool, state: tuple, dropped: bool) -> Effect:  # type: ignore[type-arg]
+def _instance(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
     """A method of a library's object."""
     root = kind.partition(".")[0]
-    if root in ("sklearn", "xgboost", "lightgbm", "catboost", "statsmodels", "imblearn"):
-        if name in FITS or name.startswith(("fit", "set_")):
-            result: Result = "new" if name in ("fit_transform", "fit_predict", "fit_resample") else "self"
-            chance = CHANCE if root == "sklearn" and not kind.endswith(".seeded()") else ()
-            return Effect(result, receiver="change", stores=True, state=chance)
-        return _named(Effect("new", "numpy.ndarray()" if name in ("predict", "transform", "predict_proba") else ""), kind, name, given)
-    state = () if root in ("torch", "tensorflow", "keras", "tf_keras") and name not in FITS else state
+    if root in _ESTIMATORS:
+        return _estimator(kind, name, given)
+    if root == "logging":
+        sets = name.startswith(("set", "add", "remove"))
+        return Effect("perhaps", receiver="hand", state=updates("modules", "logging") if sets else ())
+    found = family(kind)
+    state = (
+        found.state
+        if found is not None and (root not in _NETS or name in _FITS or name == "__call__")
+        else ()
+    )
     known = _anything(kind, name, given, dropped=dropped)
     known = known._replace(state=(*known.state, *state), type=f"{kind[:-2]}.{name}()")
-    return known._replace(args="keep") if quiet else known
+    return known._replace(args="keep") if found is not None and found.quiet else known
 
 
-_GETS = _names("client bq db conn connection session engine index store cursor api collection service table")
+def _estimator(kind: str, name: str, given: Given) -> Effect:
+    if name in _FITS or name.startswith(("fit", "set_")):
+        result: Result = "new" if name in ("fit_transform", "fit_predict", "fit_resample") else "self"
+        chance = CHANCE if kind.startswith("sklearn.") and not kind.endswith(".seeded()") else ()
+        return Effect(result, receiver="change", stores=True, state=chance)
+    gives = ARRAY if name in ("predict", "transform", "predict_proba", "decision_function") else ""
+    return named(Effect("new", gives), kind, name, given)
 
 
 def _anything(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
-    """A method of an object whose type is not known, told by its name."""
+    """A method of an object whose type tells nothing, by its name."""
     if name == "get" and isinstance(given.constants.get(0), str):
         return Effect("part")
     if name in ("query", "eval") and given.number == 1 and not kind:
-        return UNKNOWN if _GETS & set(given.root.lower().split("_")) else _evaluates(UNKNOWN._replace(marked=True), given, 0, "expr")
-    if name in TAKES:
+        client = _CLIENTS & set(given.root.lower().split("_"))
+        return UNKNOWN if client else evaluates(UNKNOWN._replace(marked=True), given, "expr")
+    if name in _TAKES:
         return Effect("part", receiver="change")
-    if name in STORES:
+    if name in _STORES:
         return Effect("perhaps", receiver="change", stores=True)
-    if name in FITS:
+    if name in _FITS:
         return Effect("perhaps", receiver="change", stores=True, args="hand")
-    if name in CHANGES or (name.endswith("_") and not name.startswith("_")):
+    if name in _CHANGES or (name.endswith("_") and not name.startswith("_")):
         return Effect("perhaps", receiver="change", args="hand")
-    if name in QUIET:
+    if name in _QUIET:
         return Effect("perhaps")
-    if name in DRAWS:  # by a frame, or on a figure
-        return Effect("perhaps", receiver="hand", state=updates("display", "figure"))
-    named = _named(UNKNOWN, f"{kind}.{name}", name, given)
-    if dropped:
-        return named._replace(receiver="change")
-    return named
-
-
-__all__ = ["CONTAINERS", "FRAMES", "LASTING", "LAZY", "NEW", "method"]
+    if name in _DRAWN:  # by a frame, or on a figure
+        return Effect("perhaps", receiver="hand", state=FIGURE)
+    effect = named(UNKNOWN, f"{kind}.{name}", name, given)
+    return effect._replace(receiver="change") if dropped else effect

@@ -77,7 +77,11 @@ def _imports(run: Sequence[ast.Import | ast.ImportFrom], out: list[str]) -> None
     """Imports that stand together; their order counts only where two bind the same name."""
     lines: list[tuple[str, str, str]] = []
     for statement in run:
-        module = "import" if isinstance(statement, ast.Import) else "." * statement.level + (statement.module or "")
+        module = (
+            "import"
+            if isinstance(statement, ast.Import)
+            else "." * statement.level + (statement.module or "")
+        )
         lines.extend((module, alias.name, alias.asname or "") for alias in statement.names)
     bound = [_binds(line) for line in lines]
     if len(set(bound)) == len(bound) and "*" not in bound:

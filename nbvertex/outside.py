@@ -7,11 +7,15 @@ import sys
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
-from nbvertex import library
-from nbvertex.library import State
+from nbvertex.effects import State
+from nbvertex.families import family
 
-UNORDERED = frozenset({"clock", "input", "display"})  # nobody can tell who was first, or it is refused elsewhere
-SURROUNDING = frozenset({"environ", "cwd", "modules", "ipython", "threads", "signals"})  # any code may look at these
+UNORDERED = frozenset(
+    {"clock", "input", "display"}
+)  # nobody can tell who was first, or it is refused elsewhere
+SURROUNDING = frozenset(
+    {"environ", "cwd", "modules", "ipython", "threads", "signals"}
+)  # any code may look at these
 ASKS = {"process": ("environ", "cwd"), "files": ("cwd",)}  # kinds that look at what another kind has set
 
 
@@ -73,7 +77,9 @@ class _Files:
         path = posixpath.normpath(name)
         base = posixpath.basename(path)
         keys = [("path", path), ("name", base), *(("folder", folder) for folder in _folders(path))]
-        keys += [("module", part.removesuffix(".py")) for part in path.split("/")] if path.endswith(".py") else []
+        keys += (
+            [("module", part.removesuffix(".py")) for part in path.split("/")] if path.endswith(".py") else []
+        )
         for key in keys:
             known = self.found.setdefault(key, [])
             if alone and key[0] == "path":
@@ -84,7 +90,7 @@ class _Files:
 
 def _is_local(module: str) -> bool:
     """Whether a module may lie beside the notebook: it is none of Python's own, nor of a library known here."""
-    return module not in sys.stdlib_module_names and library.family(module) is None
+    return module not in sys.stdlib_module_names and family(module) is None
 
 
 def _named(name: str) -> bool:
@@ -105,16 +111,20 @@ def clash(above: State, below: State) -> str:
         files = _Files()
         written, module = (above, below) if above[0] == "files" else (below, above)
         files.note(written[1], Touch(0, 0, 0, "files"), alone=True)
-        return "files" if written[2] != "read" and any(not t.maybe for t in files.meet(module[1], "imports")) else ""
+        return (
+            "files"
+            if written[2] != "read" and any(not t.maybe for t in files.meet(module[1], "imports"))
+            else ""
+        )
     if {above[0], below[0]} <= {"files", "process"}:
         files = _Files()
         files.note(above[1] if above[0] == "files" else "", Touch(0, 0, 0, "files"), alone=True)
         meets = any(files.meet(below[1] if below[0] == "files" else "", "files"))
         return "files" if meets and {above[2], below[2]} != {"read"} else ""
-    kind, other = (state[0].replace("chance", "random") for state in (above, below))
-    if kind != other or kind in UNORDERED | {"imports", "network"} or {above[2], below[2]} == {"read"}:
+    first, second = (state[0].replace("chance", "random") for state in (above, below))
+    if first != second or first in UNORDERED | {"imports", "network"} or {above[2], below[2]} == {"read"}:
         return ""
-    return kind if above[1] == below[1] or not above[1] or not below[1] else ""
+    return first if above[1] == below[1] or not above[1] or not below[1] else ""
 
 
 @dataclass(slots=True)
@@ -158,7 +168,10 @@ class Outside:
             anew: the state that it sets for itself first.
         """
         for (kind, what), touch in self.writes.items():
-            if (kind in SURROUNDING or (kind == "random" and what in self.seeded)) and (kind, what) not in anew:
+            if (kind in SURROUNDING or (kind == "random" and what in self.seeded)) and (
+                kind,
+                what,
+            ) not in anew:
                 yield _doubted(touch)
 
     def _writers(self, kind: str, what: str) -> Iterator[Touch]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nbvertex.calls import Arguments, Calls
+from nbvertex.effects import updates
 from nbvertex.ipython_commands import HARMLESS
-from nbvertex.library import updates
-from nbvertex.methods import FRAMES
+from nbvertex.methods import ARRAY, FRAMES, SHELL
 from nbvertex.stage import Outcome, Stage, bits
 from nbvertex.trace import PLAIN, Event, Function, Trace, Value
 
@@ -48,7 +48,14 @@ class Frame(Calls):
     """
 
     def __init__(
-        self, stage: Stage, trace: Trace, memo: dict[int, Value], *, line: int = 0, depth: int = 0, branch: bool = False
+        self,
+        stage: Stage,
+        trace: Trace,
+        memo: dict[int, Value],
+        *,
+        line: int = 0,
+        depth: int = 0,
+        branch: bool = False,
     ) -> None:
         super().__init__(stage, line, depth, branch=branch)
         self.trace = trace
@@ -104,10 +111,10 @@ class Frame(Calls):
 
     def _use(self, event: Event) -> None:
         _, value, line = event
-        if value.path.startswith(".") and value.path.split(".")[1] not in HARMLESS:
-            if self.stage.kind(self.value(value._replace(path=""))) == "IPython.shell()":
-                self.stage.now.everything = self.stage.now.everything or self._at(line)
-                self.stage.state(updates("ipython"), self._at(line))
+        of_the_shell = value.path.startswith(".") and value.path.split(".")[1] not in HARMLESS
+        if of_the_shell and self.stage.kind(self.value(value._replace(path=""))) == SHELL:
+            self.stage.now.everything = self.stage.now.everything or self._at(line)
+            self.stage.state(updates("ipython"), self._at(line))
         known = self.value(value)
         self.stage.use(known, self._at(line))
         self.operate(known, self._at(line))
@@ -153,7 +160,7 @@ class Frame(Calls):
         if not mask:
             self.memo[number] = PLAIN
             return
-        kind = next((kind for kind in kinds if kind in FRAMES or kind == "numpy.ndarray()"), "")
+        kind = next((kind for kind in kinds if kind in FRAMES or kind == ARRAY), "")
         out = 0
         for value in values if stage.classes else ():
             out |= self.operate(value, self._at(line), mask)
@@ -167,7 +174,7 @@ class Frame(Calls):
         self.operate(value, self._at(line))
         base = self.value(written._replace(path="")) if written.path in _ROWS else value
         kind = stage.kind(base)
-        if kind in FRAMES or kind == "numpy.ndarray()":
+        if kind in FRAMES or kind == ARRAY:
             self.memo[number] = Value(1 << stage.new(kind, perhaps=base.at))
         elif kind == "open()" or (value.at and not value.within and not self._hides(value.at)):
             self.memo[number] = PLAIN
@@ -181,7 +188,10 @@ class Frame(Calls):
             return True
         for number in bits(mask):
             kind = stage.types[number]
-            if kind not in ("list()", "dict()", "set()", "tuple()") or stage.holds[number] | stage.perhaps[number]:
+            if (
+                kind not in ("list()", "dict()", "set()", "tuple()")
+                or stage.holds[number] | stage.perhaps[number]
+            ):
                 return True
         return False
 

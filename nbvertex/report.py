@@ -93,9 +93,7 @@ class Follower:
     def _seen(self, step: str) -> dict[int, CellResult]:
         seen = {}
         for position, cell in self._cells.get(step, {}).items():
-            seen[position] = replace(
-                cell, state=self._final(cell.state), outputs=self.shown(step, position)
-            )
+            seen[position] = replace(cell, state=self._final(cell.state), outputs=self.shown(step, position))
         return seen
 
     def _changed(self, event: StepChanged) -> None:

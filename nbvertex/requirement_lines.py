@@ -40,7 +40,7 @@ def asked(text: str) -> tuple[str, ...] | None:
     for number, command in enumerate(_commands(words)):
         if command.before == "|" and number and command.words[:1] and command.words[0] in _QUIET:
             continue
-        if command.before == "|" or command.before == "||" or command.before == "&":
+        if command.before in {"|", "||", "&"}:
             return None
         found = _install(command.words)
         if found is None:

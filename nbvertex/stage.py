@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nbvertex import library
+from nbvertex.effects import State
 from nbvertex.methods import LASTING, LAZY
 from nbvertex.names import BUILTINS
 from nbvertex.trace import PLAIN, Function, Trace, Value, join
 
-
-CALLED = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "__call__"})  # run by calls, seen as such
+CALLED = frozenset(
+    {"__init__", "__new__", "__post_init__", "__init_subclass__", "__call__"}
+)  # run by calls, seen as such
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Outcome:
     handed: dict[int, int] = field(default_factory=dict)
     hands: int = 0
     consumed: dict[int, int] = field(default_factory=dict)
-    state: dict[library.State, int] = field(default_factory=dict)
+    state: dict[State, int] = field(default_factory=dict)
     everything: int = 0
     expressions: set[str] = field(default_factory=set)
     given: dict[str, Value] = field(default_factory=dict)
@@ -87,8 +89,12 @@ class Stage:
         self.doubts = 0  # how many reasons there are why this need not run
         self.active: set[int] = set()  # functions that are being played
         self.special: dict[int, int] = {}  # class -> its methods that no call names: `__len__`, properties
-        self.guessed: dict[int, int] = {}  # functions that this cell has played with arguments unknown: what they gave
-        self.operated: dict[tuple[int, int], int] = {}  # the same for special methods, and what they were given
+        self.guessed: dict[
+            int, int
+        ] = {}  # functions that this cell has played with arguments unknown: what they gave
+        self.operated: dict[
+            tuple[int, int], int
+        ] = {}  # the same for special methods, and what they were given
         self.plays = 0  # how many functions this cell has played
         self.woken: set[int] = set()
 
@@ -239,7 +245,7 @@ class Stage:
             if self.types[number] not in LASTING:
                 self.now.consumed.setdefault(number, line)
 
-    def state(self, effects: tuple[library.State, ...], line: int, *, unsure: bool = False) -> None:
+    def state(self, effects: tuple[State, ...], line: int, *, unsure: bool = False) -> None:
         """The state outside the names is looked at or set; what is set perhaps is also what it was."""
         for kind, what, mode in effects:
             self.now.state.setdefault((kind, what, "update" if unsure and mode == "write" else mode), line)

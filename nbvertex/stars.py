@@ -17,7 +17,9 @@ def star_names(module: str) -> tuple[str, ...] | None:
     if known is not None or module in sys.builtin_module_names or module in ("math", "cmath", "array"):
         known = known or __import__(module)
         names = getattr(known, "__all__", None)
-        return tuple(sorted(names if names is not None else (n for n in vars(known) if not n.startswith("_"))))
+        return tuple(
+            sorted(names if names is not None else (n for n in vars(known) if not n.startswith("_")))
+        )
     return _read(module)
 
 

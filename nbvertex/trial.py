@@ -190,8 +190,6 @@ class Bench:
         message = f"{result.ename}: {result.evalue}" if result.evalue else result.ename
         hint = self._missing(step, before, result) or result.hint
         error = StepFailed(message, place=place, hint=hint)
-        if hint is not None:
-            error.add_note(f"hint: {hint}")
         error.add_note("\n".join(ESCAPES.sub("", line) for line in result.traceback))
         return error
 

@@ -55,7 +55,13 @@ def giving(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-GIVEN = ("parameters", "raw", "files", "texts", "encoded")  # what these options are called, in `Given`'s order
+GIVEN = (
+    "parameters",
+    "raw",
+    "files",
+    "texts",
+    "encoded",
+)  # what these options are called, in `Given`'s order
 
 
 def watching(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -333,7 +333,10 @@ def shape(value: Any, seen: Sequence[int] = ()) -> Any:
         defaults = list(getattr(value, "__defaults__", None) or ())
         return [type(value).__name__, shape(vars(value), inner), shape(held, inner), shape(defaults, inner)]
     if isinstance(value, type):
-        return ["class", *(shape(item, inner) for name, item in sorted(vars(value).items()) if name == "shared")]
+        return [
+            "class",
+            *(shape(item, inner) for name, item in sorted(vars(value).items()) if name == "shared"),
+        ]
     return type(value).__name__
 
 

@@ -57,7 +57,10 @@ def test_facts(case: dict[str, Any]) -> None:
 
 LINES: dict[str, tuple[str, dict[str, dict[str, int]]]] = {
     "first of several": ("a\nb = a\na\nb = 1", {"reads_at": {"a": 1}, "binds_at": {"b": 2}}),
-    "in a block": ("if a:\n    for b in c:\n        d", {"reads_at": {"a": 1, "c": 2, "d": 3}, "binds_at": {"b": 2}}),
+    "in a block": (
+        "if a:\n    for b in c:\n        d",
+        {"reads_at": {"a": 1, "c": 2, "d": 3}, "binds_at": {"b": 2}},
+    ),
     "in a function": ("x = 1\ndef f():\n    return k", {"reads_at": {"k": 3}, "binds_at": {"x": 1, "f": 2}}),
     "by a call": (
         "def f():\n    acc.append(1)\n\nf()",
@@ -68,7 +71,10 @@ LINES: dict[str, tuple[str, dict[str, dict[str, int]]]] = {
     "below a command over lines": ("!ls \\\n  -l\nx", {"reads_at": {"x": 3}}),
     "of a command": ("x = 1\n!ls $y\n", {"reads_at": {"y": 2}, "binds_at": {"x": 1}}),
     "in a timed cell": ("\n%%time\n# note\nx = y", {"reads_at": {"y": 4}, "binds_at": {"x": 4}}),
-    "in a captured cell": ("%%capture out\n!ls \\\n $z\nx = y", {"reads_at": {"z": 2, "y": 4}, "binds_at": {"out": 1, "x": 4}}),
+    "in a captured cell": (
+        "%%capture out\n!ls \\\n $z\nx = y",
+        {"reads_at": {"z": 2, "y": 4}, "binds_at": {"out": 1, "x": 4}},
+    ),
     "deleted": ("x = 1\ny = 2\ndel x", {"binds_at": {"x": 1, "y": 2}, "deletes_at": {"x": 3}}),
     "changed": ("a\na.append(1)\na.append(2)", {"reads_at": {"a": 1}, "mutates_at": {"a": 2}}),
     "text in form feeds": ("a = 1\n\x0c\nb", {"reads_at": {"b": 3}, "binds_at": {"a": 1}}),
@@ -112,7 +118,12 @@ def test_problems(source: str, line: int) -> None:
 @pytest.mark.parametrize("depth", [50, 5000])
 def test_deep_code(depth: int) -> None:
     """Code that is nested as deep as nobody writes it is read, or is a problem."""
-    for source in ("(" * depth + "x" + ")" * depth, "x" + ".a" * depth, " + ".join(["x"] * depth), "[" * depth + "]" * depth):
+    for source in (
+        "(" * depth + "x" + ")" * depth,
+        "x" + ".a" * depth,
+        " + ".join(["x"] * depth),
+        "[" * depth + "]" * depth,
+    ):
         found = analyse(source)
         assert found.problem is not None or set(found.facts.reads) <= {"x"}
 
@@ -220,7 +231,9 @@ def test_nothing_happens_that_is_not_told(draft: list[str]) -> None:
     hidden = set(snippets.HIDDEN)  # what functions of an earlier cell do
     changed = {name for name, value in held.items() if snippets.shape(value) != before[name]}
     assert changed - hidden <= {*facts.mutates, *facts.touches}
-    assert {name for name in names if name not in held or names[name] is not held[name]} - hidden <= set(facts.binds)
+    assert {name for name in names if name not in held or names[name] is not held[name]} - hidden <= set(
+        facts.binds
+    )
     assert set(held) - set(names) <= set(facts.deletes)
     if printed is None:
         return

@@ -33,7 +33,10 @@ def connected(sources: Sequence[str], names: Sequence[str] = (), **options: Opti
         cell = Cell(position=position, source=source, count=position, facts=analysis.facts)
         steps.setdefault(name, []).append(cell)
     return connect(
-        [Step(name=name, cells=tuple(cells), options=options.get(name, Options())) for name, cells in steps.items()],
+        [
+            Step(name=name, cells=tuple(cells), options=options.get(name, Options()))
+            for name, cells in steps.items()
+        ],
         analyses,
     )
 
@@ -41,7 +44,9 @@ def connected(sources: Sequence[str], names: Sequence[str] = (), **options: Opti
 def told(flow: Flow) -> str:
     """An arrow as the table writes it."""
     names = " ".join(flow.names)
-    return f"{flow.source} -> {flow.target} {f'[{names}]' if flow.kind == 'state' else names}{'?' * flow.maybe}"
+    return (
+        f"{flow.source} -> {flow.target} {f'[{names}]' if flow.kind == 'state' else names}{'?' * flow.maybe}"
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -75,7 +80,9 @@ def test_after_marks() -> None:
 
 def test_a_cell_that_may_fail_binds_nothing_for_certain() -> None:
     """What such a cell binds may stay what it was before, and what it deletes may stay."""
-    analyses = {n: analyse(source) for n, source in enumerate(["x = 1", "x = 2\n1 / 0\ndel x", "print(x)"], 1)}
+    analyses = {
+        n: analyse(source) for n, source in enumerate(["x = 1", "x = 2\n1 / 0\ndel x", "print(x)"], 1)
+    }
     steps = [
         Step(name=str(n), cells=(Cell(position=n, source="", facts=analyses[n].facts, may_fail=n == 2),))
         for n in analyses
@@ -88,7 +95,12 @@ def test_facts_of_steps() -> None:
     """A step's facts are its cells' together, with what their functions do when they are called."""
     found = connected(["acc = []\ndef log(v): acc.append(v)", "log(1)\nx = 1", "y = x"], ["a", "b", "b"])
     facts = found.steps[1].facts
-    assert (facts.reads, facts.binds, facts.surely, facts.mutates) == (("acc", "log"), ("x", "y"), ("x", "y"), ("acc",))
+    assert (facts.reads, facts.binds, facts.surely, facts.mutates) == (
+        ("acc", "log"),
+        ("x", "y"),
+        ("x", "y"),
+        ("acc",),
+    )
 
 
 COMBINED: list[tuple[str, list[Facts], Facts]] = [
@@ -111,13 +123,18 @@ COMBINED: list[tuple[str, list[Facts], Facts]] = [
     ),
     (
         "everything else is put together",
-        [Facts(mutates=("a",), requirements=("b", "a")), Facts(touches=("a", "c"), requirements=("a",), everything=True)],
+        [
+            Facts(mutates=("a",), requirements=("b", "a")),
+            Facts(touches=("a", "c"), requirements=("a",), everything=True),
+        ],
         Facts(mutates=("a",), touches=("c",), requirements=("b", "a"), everything=True),
     ),
 ]
 
 
-@pytest.mark.parametrize("given_facts, wanted", [case[1:] for case in COMBINED], ids=[case[0] for case in COMBINED])
+@pytest.mark.parametrize(
+    "given_facts, wanted", [case[1:] for case in COMBINED], ids=[case[0] for case in COMBINED]
+)
 def test_combine(given_facts: list[Facts], wanted: Facts) -> None:
     """Facts of pieces that run one after the other."""
     assert combine(given_facts) == wanted

@@ -42,7 +42,9 @@ def test_a_path_means_itself(tmp_path: Path) -> None:
 def test_a_name_means_a_kernel_before_a_program(tmp_path: Path) -> None:
     """`python3` is the usual name of a kernel."""
     python = executable(tmp_path / "python")
-    environ = kernel(tmp_path, "mine", {"argv": [str(python), "-m", "ipykernel_launcher"], "language": "python"})
+    environ = kernel(
+        tmp_path, "mine", {"argv": [str(python), "-m", "ipykernel_launcher"], "language": "python"}
+    )
     assert resolve_python("mine", environ) == str(python)
     environ = kernel(tmp_path, "bare", {"argv": ["python", "-m", "x"], "language": "python"})
     assert resolve_python("bare", environ) == sys.executable

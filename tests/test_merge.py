@@ -17,7 +17,9 @@ from nbvertex.runtime import streams, wire
 MARK = b"\x00mark-of-16-bytes"
 # what a step does: text on one of two streams, or a frame; texts may look like the beginning of a mark
 texts = st.sampled_from([b"a", b"bc\n", b"\x00", b"\x00mark", MARK[:-1], b"\xff" * 3])
-deeds = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), texts) | st.just(("frame", b"")), max_size=30)
+deeds = st.lists(
+    st.tuples(st.sampled_from(["stdout", "stderr"]), texts) | st.just(("frame", b"")), max_size=30
+)
 
 
 def written(acts: list[tuple[str, bytes]]) -> tuple[dict[str, bytes], list[bytes]]:
@@ -50,7 +52,9 @@ def joined(items: list[Any]) -> list[tuple[str, bytes]]:
     """Neighbouring texts of one stream as one."""
     out: list[tuple[str, bytes]] = []
     for item in items:
-        one = (item.stream, item.data) if isinstance(item, Text) else ("frame", str(item.header["n"]).encode())
+        one = (
+            (item.stream, item.data) if isinstance(item, Text) else ("frame", str(item.header["n"]).encode())
+        )
         if out and one[0] == out[-1][0] != "frame":
             out[-1] = (one[0], out[-1][1] + one[1])
         elif one[0] == "frame" or one[1]:
@@ -59,7 +63,9 @@ def joined(items: list[Any]) -> list[tuple[str, bytes]]:
 
 
 @given(deeds, st.data())
-def test_the_order_is_that_of_writing_however_the_bytes_arrive(acts: list[tuple[str, bytes]], data: st.DataObject) -> None:
+def test_the_order_is_that_of_writing_however_the_bytes_arrive(
+    acts: list[tuple[str, bytes]], data: st.DataObject
+) -> None:
     """The pipes and the socket are read in pieces of any size, one of the three at a time."""
     pipes, frames = written(acts)
     left = {**pipes, "frames": frames[0]}

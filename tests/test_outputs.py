@@ -84,7 +84,10 @@ def test_a_flood_is_cut_and_says_so() -> None:
     assert kept["text"] == "x" * 1700
     assert notice["name"] == "stderr"
     dropped = 1_000_000 - 1700 + 1300
-    assert notice["text"] == f"\n[nbvertex: {dropped:,} bytes of output were dropped here; a cell keeps 2,000 bytes]\n"
+    assert (
+        notice["text"]
+        == f"\n[nbvertex: {dropped:,} bytes of output were dropped here; a cell keeps 2,000 bytes]\n"
+    )
 
 
 def test_an_error_is_never_cut() -> None:
@@ -120,4 +123,6 @@ def test_data_of_every_form_is_measured(value: Any) -> None:
     """JSON data has a size as well."""
     outputs = Outputs(400)
     assert outputs.add({"output_type": "display_data", "data": {"application/json": value}, "metadata": {}})
-    assert not outputs.add({"output_type": "display_data", "data": {"application/json": [value] * 200}, "metadata": {}})
+    assert not outputs.add(
+        {"output_type": "display_data", "data": {"application/json": [value] * 200}, "metadata": {}}
+    )

@@ -195,14 +195,18 @@ def shown(outputs: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("source, expected", [pytest.param(s, e, id=i) for i, s, e in SHOWN])
-def test_a_cell_shows_what_it_shows_in_jupyter(bench: Bench, source: str, expected: list[tuple[str, str]]) -> None:
+def test_a_cell_shows_what_it_shows_in_jupyter(
+    bench: Bench, source: str, expected: list[tuple[str, str]]
+) -> None:
     """Texts of all origins, displays and results, in the order in which they were written."""
     run = bench.run(source)
     assert isinstance(run.result, worker.Done), run.result
     assert shown(run.outputs()) == expected
 
 
-@pytest.mark.parametrize("source", ["%%bash\necho out\necho err >&2", "import os; _ = os.system('echo out; echo err >&2')"])
+@pytest.mark.parametrize(
+    "source", ["%%bash\necho out\necho err >&2", "import os; _ = os.system('echo out; echo err >&2')"]
+)
 def test_both_streams_of_a_child_process_arrive(bench: Bench, source: str) -> None:
     """Their order among each other is the system's; that they are complete is ours."""
     run = bench.run(source)
@@ -246,7 +250,9 @@ def test_a_later_cell_changes_what_an_earlier_one_displays(bench: Bench) -> None
 
 def test_output_comes_while_the_cell_runs(bench: Bench) -> None:
     """A live view needs not wait for the end of the cell."""
-    job = bench.start("import os, time\nprint('early', end='')\nwhile not os.path.exists('go'): time.sleep(0.01)")
+    job = bench.start(
+        "import os, time\nprint('early', end='')\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    )
     events = bench.until(job, lambda event: isinstance(event, worker.Output))
     assert not any(isinstance(event, worker.CellEnded) for event in events)
     (bench.folder / "go").touch()
@@ -320,7 +326,9 @@ FAILS: list[tuple[str, str, str, str, int | None]] = [
 
 
 @pytest.mark.parametrize("source, ename, evalue, line", [pytest.param(*rest, id=i) for i, *rest in FAILS])
-def test_a_failing_cell_is_named(bench: Bench, source: str, ename: str, evalue: str, line: int | None) -> None:
+def test_a_failing_cell_is_named(
+    bench: Bench, source: str, ename: str, evalue: str, line: int | None
+) -> None:
     """With the error, the line in the cell, and a traceback without frames of ours."""
     run = bench.run("ok = 1", source, "print('not run')")
     failed = run.result
@@ -328,7 +336,10 @@ def test_a_failing_cell_is_named(bench: Bench, source: str, ename: str, evalue: 
     assert (failed.position, failed.ename, failed.line) == (2, ename, line)
     assert evalue in failed.evalue
     assert not any("nbvertex" in text for text in failed.traceback)
-    assert [(e.position, e.ok) for e in run.events if isinstance(e, worker.CellEnded)] == [(1, True), (2, False)]
+    assert [(e.position, e.ok) for e in run.events if isinstance(e, worker.CellEnded)] == [
+        (1, True),
+        (2, False),
+    ]
 
 
 def test_a_cell_that_may_fail_does_not_end_the_step(bench: Bench) -> None:
@@ -381,7 +392,9 @@ def test_a_dead_process_is_noticed_at_once(
 
 def test_a_want_of_memory_is_an_error_of_the_cell(bench: Bench) -> None:
     """Where Python itself notices it."""
-    run = bench.run("import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)\nx = bytearray(1 << 32)")
+    run = bench.run(
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)\nx = bytearray(1 << 32)"
+    )
     assert isinstance(run.result, worker.Failed)
     assert run.result.ename == "MemoryError"
 
@@ -462,7 +475,9 @@ while True: time.sleep(1)
 def test_stop_ends_a_stubborn_step_with_all_it_has_started(bench: Bench) -> None:
     """Children in the group, children in sessions of their own, within the grace."""
     job = bench.start(STUBBORN)
-    events = bench.until(job, lambda event: isinstance(event, worker.Output) and event.output["text"].endswith("\n"))
+    events = bench.until(
+        job, lambda event: isinstance(event, worker.Output) and event.output["text"].endswith("\n")
+    )
     text = "".join(event.output["text"] for event in events if isinstance(event, worker.Output))
     pids = [int(word) for word in text.split()]
     assert len(pids) == 3
@@ -480,7 +495,9 @@ def test_a_failed_step_leaves_no_process(bench: Bench) -> None:
 
 def test_a_process_left_behind_holds_nothing_up(bench: Bench) -> None:
     """It keeps the pipes, and may write to them; the step is over all the same."""
-    source = """import os; _r = os.system("setsid sh -c 'echo $$ > pid; while sleep 0.05; do echo on; done' &")"""
+    source = (
+        """import os; _r = os.system("setsid sh -c 'echo $$ > pid; while sleep 0.05; do echo on; done' &")"""
+    )
     assert isinstance(bench.run(source).result, worker.Done)
     run = bench.run("import time\ntime.sleep(0.3); print('mine')")
     assert run.text() == "mine\n"
@@ -516,12 +533,14 @@ def test_a_host_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\nfrom test_worker import Bench, worker\n"
         "bench = Bench(Path(sys.argv[2]))\n"
-        "job = bench.start('import subprocess, time; p = subprocess.Popen([\"sleep\", \"1000\"]); print(1); time.sleep(1000)')\n"
+        'job = bench.start(\'import subprocess, time; p = subprocess.Popen(["sleep", "1000"]); print(1); time.sleep(1000)\')\n'
         "bench.until(job, lambda event: isinstance(event, worker.Output))\n"
         "print('on', flush=True)\nbench.until(job, lambda event: False)\n"
     )
     host = subprocess.Popen(
-        [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert host.stdout is not None
     with host, host.stdout:
@@ -536,7 +555,9 @@ def test_a_killed_warm_process_takes_its_steps_along(own_bench: Callable[..., Be
     """They end as died, and the next step gets a new warm process."""
     bench = own_bench()
     job = bench.start("import os, time; print(os.getppid(), os.getpid()); time.sleep(1000)")
-    events = bench.until(job, lambda event: isinstance(event, worker.Output) and event.output["text"].endswith("\n"))
+    events = bench.until(
+        job, lambda event: isinstance(event, worker.Output) and event.output["text"].endswith("\n")
+    )
     warm, step = "".join(e.output["text"] for e in events if isinstance(e, worker.Output)).split()
     os.kill(int(warm), signal.SIGKILL)
     run = bench.finish(job)

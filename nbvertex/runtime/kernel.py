@@ -96,7 +96,9 @@ class _Package(types.ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         spec = self.__spec__
-        asked_of_all = name.startswith("__") and name != "__version__"  # by those who go through `sys.modules`
+        asked_of_all = (
+            name.startswith("__") and name != "__version__"
+        )  # by those who go through `sys.modules`
         if asked_of_all or spec is None or spec.loader is None:
             raise AttributeError(f"module 'ipykernel' has no attribute {name!r}")
         self.__class__ = types.ModuleType  # type: ignore[assignment]

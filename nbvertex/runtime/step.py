@@ -8,6 +8,7 @@ import itertools
 import os
 import pickle
 import socket
+import threading
 import traceback
 from dataclasses import dataclass
 from os import _exit, getpid  # these are bound here: cells may put something else in their place
@@ -15,6 +16,8 @@ from time import monotonic, time
 from typing import Any, NoReturn
 
 from . import guard, heap, names, process, shell, streams, tree, widgets, wire
+
+_MOMENT = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Step:
             tree.end(getpid(), itself=False)
             self.outlet.frame({"kind": "failed", **failure, **self._facts()})
             return
+        _let_threads_end()
         state, blobs = held.save(self.job["live"], self.job["scratch"])
         self._survey(0, held)
         kind = "refused" if state.get("refused") else "done"
@@ -174,6 +178,14 @@ def _line(error: BaseException, filename: str, dropped: int) -> int | None:
         line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename
     ]
     return lines[-1] + dropped if lines else None
+
+
+def _let_threads_end() -> None:
+    """Wait a moment for threads that have nothing left to do: one that stays forbids a step to end."""
+    deadline = monotonic() + _MOMENT
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(max(0.0, deadline - monotonic()))
 
 
 async def _let_tasks_run() -> None:

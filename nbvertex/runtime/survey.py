@@ -242,7 +242,15 @@ def _special(value: Any) -> Callable[[_Teller, Any, int], None] | None:
         return _PANDAS.get(next((base.__name__ for base in kind.__mro__ if base.__name__ in _PANDAS), ""))
     if top == "torch" and hasattr(value, "detach"):
         return lambda teller, tensor, depth: _array(teller, tensor.detach().cpu().numpy(), depth)
-    if kind.__name__ == "TimeitResult" or top in ("matplotlib", "tensorflow", "keras", "jax", "pyspark", "sqlalchemy", "ipywidgets"):
+    if kind.__name__ == "TimeitResult" or top in (
+        "matplotlib",
+        "tensorflow",
+        "keras",
+        "jax",
+        "pyspark",
+        "sqlalchemy",
+        "ipywidgets",
+    ):
         return _only_type
     return None
 

@@ -175,6 +175,8 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
 
 @pytest.mark.filterwarnings("ignore")  # the kernel's client has warnings of its own
 @pytest.mark.parametrize("place", [pytest.param(place, id=name) for place, (name, _) in enumerate(CELLS)])
-def test_a_cell_shows_what_a_kernel_shows(kernels: list[list[Any]], ours: list[list[Any]], place: int) -> None:
+def test_a_cell_shows_what_a_kernel_shows(
+    kernels: list[list[Any]], ours: list[list[Any]], place: int
+) -> None:
     """Output for output, text for text."""
     assert ours[place] == kernels[place]

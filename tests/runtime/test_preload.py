@@ -113,7 +113,9 @@ def ask(python: Environment, preload: tuple[str, ...], cwd: Path, *sources: str)
 
 
 @pytest.fixture(scope="module")
-def answers(python: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, str]]]:
+def answers(
+    python: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[str, str]]]:
     """What each module's step shows, and which process executed it, with all of them to be preloaded."""
     cwd = tmp_path_factory.mktemp("work")
     preload = tuple(name for name, *_ in MODULES)
@@ -122,7 +124,9 @@ def answers(python: Environment, tmp_path_factory: pytest.TempPathFactory) -> It
     for name, _, _, source, _ in MODULES:
         cells = (
             worker.CellJob(1, 1, source),
-            worker.CellJob(2, 2, f"import os, sys\nm = sys.modules.get('{name}')\nprint(m and m.PID == os.getpid())"),
+            worker.CellJob(
+                2, 2, f"import os, sys\nm = sys.modules.get('{name}')\nprint(m and m.PID == os.getpid())"
+            ),
         )
         inputs = {"step": "s", "names": {}, "artifacts": []}
         pool.start(worker.Job(name, cells, inputs, live=(), cwd=str(cwd), scratch=str(cwd)))
@@ -187,29 +191,43 @@ def test_a_broken_module_does_not_spoil_its_neighbours(python: Environment, tmp_
     assert shown == "False\n|1"
 
 
-@pytest.mark.parametrize("preload", [("nosuch",), ("plain.nosuch",), ("package.nosuch",), ("sys",), ("json.tool",), ()])
-def test_names_that_are_no_modules_harm_nobody(python: Environment, tmp_path: Path, preload: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "preload", [("nosuch",), ("plain.nosuch",), ("package.nosuch",), ("sys",), ("json.tool",), ()]
+)
+def test_names_that_are_no_modules_harm_nobody(
+    python: Environment, tmp_path: Path, preload: tuple[str, ...]
+) -> None:
     """`from package import thing` may have been given as package.thing."""
     assert ask(python, preload, tmp_path, "import plain, package; 1") == "1"
 
 
 def test_a_part_of_a_namespace_package(python: Environment, tmp_path: Path) -> None:
     """Is imported like any other."""
-    assert ask(python, ("space.part",), tmp_path, "import space.part, os; space.part.PID != os.getpid()") == "True"
+    assert (
+        ask(python, ("space.part",), tmp_path, "import space.part, os; space.part.PID != os.getpid()")
+        == "True"
+    )
 
 
 def test_a_module_of_the_users_is_never_imported_ahead(python: Environment, tmp_path: Path) -> None:
     """It may change while the run lasts; it may stand before an installed one."""
     for name in ("mine", "plain"):
         (tmp_path / f"{name}.py").write_text(NOTE + "OWN = True")
-    shown = ask(python, ("mine", "plain"), tmp_path, "import mine, plain, os; mine.PID == plain.PID == os.getpid(), plain.OWN")
+    shown = ask(
+        python,
+        ("mine", "plain"),
+        tmp_path,
+        "import mine, plain, os; mine.PID == plain.PID == os.getpid(), plain.OWN",
+    )
     assert shown == "(True, True)"
 
 
 def test_without_a_fork_each_step_has_an_interpreter_of_its_own(python: Environment, tmp_path: Path) -> None:
     """Where a Python thread runs from the start; what a step shows is the same."""
     start = python.site / "sitecustomize.py"
-    start.write_text("import threading, time; threading.Thread(target=time.sleep, args=(9999,), daemon=True).start()\n")
+    start.write_text(
+        "import threading, time; threading.Thread(target=time.sleep, args=(9999,), daemon=True).start()\n"
+    )
     try:
         shown = ask(
             python, ("plain", "prints"), tmp_path,

@@ -44,7 +44,16 @@ def run(pool: worker.Pool, folder: Path, *sources: str) -> tuple[dict[int, list[
     """The outputs of each cell, shortened, and the result."""
     cells = tuple(worker.CellJob(place, place, source) for place, source in enumerate((WIDGET, *sources)))
     inputs = {"step": "s", "names": {}, "artifacts": []}
-    pool.start(worker.Job(str(folder), cells[1:] if not sources else cells, inputs, live=(), cwd=str(folder), scratch=str(folder)))
+    pool.start(
+        worker.Job(
+            str(folder),
+            cells[1:] if not sources else cells,
+            inputs,
+            live=(),
+            cwd=str(folder),
+            scratch=str(folder),
+        )
+    )
     shown: dict[int, list[Any]] = {}
     while True:
         for event in pool.poll(PATIENCE):
