@@ -8,14 +8,13 @@ import itertools
 import os
 import pickle
 import socket
-import threading
 import traceback
 from dataclasses import dataclass
 from os import _exit, getpid  # these are bound here: cells may put something else in their place
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Any, NoReturn
 
-from . import guard, heap, names, process, shell, streams, tree, widgets, wire
+from . import guard, heap, names, process, session, shell, streams, tree, widgets, wire
 
 _MOMENT = 0.2  # seconds
 
@@ -109,13 +108,19 @@ class Step:
             tree.end(getpid(), itself=False)
             self.outlet.frame({"kind": "failed", **failure, **self._facts()})
             return
-        _let_threads_end()
+        self._let_others_end(held)
         state, blobs = held.save(self.job["live"], self.job["scratch"])
         self._survey(0, held)
         kind = "refused" if state.get("refused") else "done"
         if kind == "refused":
             tree.end(getpid(), itself=False)
         self.outlet.frame({"kind": kind, "state": state, **self._facts()}, blobs)
+
+    def _let_others_end(self, held: heap.Heap) -> None:
+        """Wait a moment for threads and child processes that are about to end: those that stay forbid it."""
+        deadline = monotonic() + _MOMENT
+        while session.lives_on(held.outside.session) and monotonic() < deadline:
+            sleep(0.002)
 
     def _facts(self) -> dict[str, Any]:
         state = shell.plain(self.widgets.state())
@@ -178,14 +183,6 @@ def _line(error: BaseException, filename: str, dropped: int) -> int | None:
         line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename
     ]
     return lines[-1] + dropped if lines else None
-
-
-def _let_threads_end() -> None:
-    """Wait a moment for threads that have nothing left to do: one that stays forbids a step to end."""
-    deadline = monotonic() + _MOMENT
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread():
-            thread.join(max(0.0, deadline - monotonic()))
 
 
 async def _let_tasks_run() -> None:
