@@ -116,7 +116,8 @@ def view_of(
     low = sum((n - 1) * s for n, s in zip(shape, strides, strict=True) if s < 0)
     span = memory[start + low :]
     view = numpy.ndarray(shape, dtype, span, -low, strides)
-    view.flags.writeable = writeable
+    if not writeable:
+        view.flags.writeable = False
     return view
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from json import dumps, loads  # bound here: cells may replace them in their module
 from typing import Any
 
 MAGIC = b"NBVART1\n"
@@ -45,7 +45,7 @@ def pieces(
     kind: str, entries: Sequence[str], stream: bytes, buffers: Sequence[memoryview]
 ) -> Iterator[bytes | memoryview]:
     """The artifact's bytes, piece by piece; big arrays are not copied."""
-    head = json.dumps(
+    head = dumps(
         {
             "kind": kind,
             "entries": list(entries),
@@ -110,7 +110,7 @@ def _parse(data: memoryview, mapping: mmap.mmap | None) -> Opened:
         raise Corrupt("not an artifact of a kind that is known here")
     (length,) = struct.unpack_from("<I", data, len(MAGIC))
     at = len(MAGIC) + 4 + length
-    head = json.loads(bytes(data[len(MAGIC) + 4 : at]))
+    head = loads(bytes(data[len(MAGIC) + 4 : at]))
     stream = data[at : at + head["stream"]]
     at += head["stream"]
     buffers = []

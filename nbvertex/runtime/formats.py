@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import pickle
 import sys
+from json import dumps, loads  # bound here: cells may replace them in their module
 from typing import Any
 
 from . import arrays, container, pickler
@@ -17,9 +17,9 @@ ATOMS = frozenset({type(None), bool, int, str, bytes, float, complex})  # built-
 def read(opened: container.Opened) -> list[Any]:
     """The objects of an artifact, in the order of its entries."""
     if opened.kind == "json":
-        return list(json.loads(bytes(opened.stream)))
+        return list(loads(bytes(opened.stream)))
     if opened.kind == "array":
-        facts = json.loads(bytes(opened.stream))
+        facts = loads(bytes(opened.stream))
         import numpy
 
         make = arrays.mapped_array(
@@ -36,7 +36,7 @@ def read(opened: container.Opened) -> list[Any]:
 def encode(objects: list[Any], dump: pickler.Dump) -> tuple[str, bytes, list[memoryview]]:
     """The safest format that gives back exactly these objects."""
     if not (dump.buffers or dump.by_name) and len(dump.stream) <= container.SMALL and _fits_json(objects):
-        return "json", json.dumps(objects, separators=(",", ":")).encode(), []
+        return "json", dumps(objects, separators=(",", ":")).encode(), []
     buffers = [b.raw() for b in dump.buffers]
     if len(objects) == 1 and len(buffers) == 1 and _is_array(objects[0]):
         array = objects[0]
@@ -47,7 +47,7 @@ def encode(objects: list[Any], dump: pickler.Dump) -> tuple[str, bytes, list[mem
             "dtype": array.dtype.str,
             "writeable": bool(array.flags.writeable),
         }
-        return "array", json.dumps(facts).encode(), buffers
+        return "array", dumps(facts).encode(), buffers
     if not dump.stream:  # a built-in value that JSON does not give back exactly
         return "pickle", pickle.dumps(objects, protocol=5), []
     return "pickle", dump.stream, buffers

@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import site
+import struct
 import sys
 import sysconfig
 import types
@@ -121,7 +122,24 @@ class Modules:
                         found[name] = (path, file.read())
                 except (OSError, UnicodeDecodeError):
                     self.lost.append(name)
+                else:
+                    if _rewritten(module, path):
+                        self.lost.append(name)
         return found
+
+
+def _rewritten(module: types.ModuleType, path: str) -> bool:
+    """Is the file another than the one that was imported? Its compiled form says what that one was."""
+    compiled = getattr(module, "__cached__", None)
+    if not isinstance(compiled, str) or not os.path.exists(compiled):
+        return False
+    with open(compiled, "rb") as file:
+        head = file.read(16)
+    if len(head) < 16:
+        return False
+    flags, time, size = struct.unpack("<4xIII", head)  # PEP 552
+    now = os.stat(path)
+    return flags == 0 and (time, size) != (int(now.st_mtime) & 0xFFFFFFFF, now.st_size & 0xFFFFFFFF)
 
 
 def _equal(a: pickler.Dump, b: pickler.Dump | None) -> bool:

@@ -65,8 +65,15 @@ class Saving:
             for what, which, hint in session.lives_on(self.heap.outside.session):
                 self.refused.append(Refusal(which, "left behind", what, hint))
             for module in self.heap.outside.modules.lost:
-                hint = "keep its file until the run has ended"
-                self.refused.append(Refusal(module, "module", "a module whose file is gone", hint))
+                hint = "keep its file as it is until the run has ended, or reload it"
+                self.refused.append(
+                    Refusal(
+                        module,
+                        "module",
+                        "a module whose file is gone or was rewritten after the import",
+                        hint,
+                    )
+                )
         return {**message, "names": self.names, "refused": [asdict(r) for r in self.refused]}, blobs
 
     # --- what is kept ------------------------------------------------------------------------------------
