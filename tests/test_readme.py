@@ -21,7 +21,7 @@ from places import ROOT
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```(console|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHANGING = [
-    (r"\b\d{8}-\d{6}-[0-9a-z]+\b", "RUN"),
+    (r"\b\d{8}-\d{4}-[0-9a-z]+\b", "RUN"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?\b", "WHEN"),
     (r"\b\d+(\.\d+)? ?(ms|s|min)\b", "TIME"),
     (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
