@@ -111,13 +111,15 @@ class NotebookItem(pytest.Item):
         exam: the notebook, run once for all its tests.
     """
 
+    cell = 1
+
     def __init__(self, *, exam: Exam, **other: Any) -> None:
         super().__init__(**other)
         self.exam = exam
 
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """Where it is."""
-        return self.path, None, f"{self.path.name} {self.name}"
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where it is: the cell it begins with stands for the line."""
+        return self.path, self.cell - 1, f"{self.path.name} {self.name}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What went wrong in the notebook, without our frames or pytest's."""
@@ -143,6 +145,7 @@ class StepItem(NotebookItem):
     def __init__(self, *, step: Step, **other: Any) -> None:
         super().__init__(**other)
         self.step = step
+        self.cell = min((cell.position for cell in step.cells), default=1)
 
     def runtest(self) -> None:
         """It passes where its cells ran."""
@@ -152,7 +155,7 @@ class StepItem(NotebookItem):
         if not self.exam.reached(self.step):
             stopped = self.exam.straight.failure
             where = f"cell {stopped.position}: {stopped}" if stopped is not None else "the run stopped"
-            pytest.skip(f"not reached: {where}")
+            raise pytest.skip.Exception(f"not reached: {where}", _use_item_location=True)
 
     def _told(self, failure: Failure) -> str:
         from nbvertex.errors import Place, visible
@@ -187,16 +190,16 @@ def notebook(
     `result["name"]`; what it shows is `result.text` and `result.outputs`. `notebook(...).verify()` holds it to
     doing the same straight and as isolated steps.
     """
-    from nbvertex.actions.testing import Subjects
+    from nbvertex.actions import testing
 
-    subjects = request.config.stash.setdefault(SUBJECTS, Subjects())
+    subjects = request.config.stash.setdefault(SUBJECTS, testing.Subjects())
     folders = (request.path.parent, request.config.invocation_params.dir, request.config.rootpath)
 
     def find(path: str | Path) -> Subject:
         __tracebackhide__ = True
         near = [folder / path for folder in folders]
         there = next((place for place in near if place.exists()), near[0])
-        return subjects.get(there, lambda: tmp_path_factory.mktemp("notebook"))
+        return testing.plainly(lambda: subjects.get(there, lambda: tmp_path_factory.mktemp("notebook")))
 
     return find
 

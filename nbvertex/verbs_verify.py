@@ -16,10 +16,6 @@ from nbvertex.verbs_run import GIVEN, giving, jobs
 if TYPE_CHECKING:
     from nbvertex.actions.verifying import Verified
     from nbvertex.live import View
-    from nbvertex.verify import Difference
-
-MOST_LINES = 20  # of a difference that are shown
-WIDEST = 400  # characters of a line
 
 
 @click.command("verify", cls=Verb, help=usage.VERBS["verify"])
@@ -72,6 +68,8 @@ def _view(session: Session) -> View:
 
 def told(found: Verified) -> Iterator[str]:
     """What was compared, or how the sides differ."""
+    from nbvertex import verify as comparison
+
     compared, name = found.compared, found.opened.notebook.path
     if not compared.differences:
         counts = [
@@ -92,25 +90,12 @@ def told(found: Verified) -> Iterator[str]:
         yield f"  set aside: the values of {_some(sorted(found.aside.names))}"
     yield from (f"  not a copy, but written to: {path}" for path in found.linked)
     if compared.differences:
-        yield from _difference(compared.differences[0])
+        yield from comparison.diff(compared.differences[0])
         yield from _why(found)
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def _difference(first: Difference) -> Iterator[str]:
-    import difflib
-
-    lines = list(
-        difflib.unified_diff(
-            first.straight.splitlines(), first.steps.splitlines(), "straight", "as steps", lineterm="", n=2
-        )
-    )
-    yield from (line[:WIDEST] for line in lines[:MOST_LINES])
-    if len(lines) > MOST_LINES:
-        yield f"... {len(lines) - MOST_LINES} more lines"
 
 
 def _why(found: Verified) -> Iterator[str]:

@@ -16,6 +16,8 @@ Kind: TypeAlias = Literal["output", "count", "failure", "value", "file"]
 Shown: TypeAlias = list[tuple[str, Any]]
 MOST_BYTES = 256 << 20  # of a file that are looked into
 MOST_TEXT = 1 << 20
+MOST_LINES = 20  # of a difference that are shown
+WIDEST = 400  # characters of a line
 FILE = "a file"
 NOTHING = "(nothing)"
 UNORDERED = frozenset({"process", "threads"})  # whose texts a kernel mixes with the cell's own as they come
@@ -98,6 +100,17 @@ def compare(pipeline: Pipeline, straight: Side, steps: Side, aside: Aside) -> Co
         failure=None if found else straight.failure,
         closed=tuple(name for name in values if not told[name][1]),
     )
+
+
+def diff(difference: Difference) -> Iterator[str]:
+    """The lines in which the sides of a difference differ, not too many and not too wide."""
+    import difflib
+
+    sides = difference.straight.splitlines(), difference.steps.splitlines()
+    lines = list(difflib.unified_diff(*sides, "straight", "as steps", lineterm="", n=2))
+    yield from (line[:WIDEST] for line in lines[:MOST_LINES])
+    if len(lines) > MOST_LINES:
+        yield f"... {len(lines) - MOST_LINES} more lines"
 
 
 # --- cells

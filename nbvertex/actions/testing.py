@@ -7,17 +7,20 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
-from nbvertex import mirror
+from nbvertex import mirror, verify
 from nbvertex.actions import verifying
 from nbvertex.actions.reading import Opened, open_notebook
 from nbvertex.actions.running import Given
 from nbvertex.actions.verifying import Verified
-from nbvertex.errors import DifferenceFound, NbvertexError
+from nbvertex.errors import DifferenceFound, NbvertexError, Place, ProblemsFound
 from nbvertex.home import find
 from nbvertex.pipeline import Step
 from nbvertex.sides import Failure, Side
 from nbvertex.trial import Bench, Tried
+
+T = TypeVar("T")
 
 
 def asks_for_law(opened: Opened) -> bool:
@@ -85,6 +88,42 @@ class Exam:
         return all(cell.position in self.straight.outputs for cell in step.cells)
 
 
+def plainly(call: Callable[[], T]) -> T:
+    """What a call gives; an error of ours is raised from here, so that a test shows neither our frames nor pytest's.
+
+    Raises:
+        NbvertexError: what the call raised, its hint in a note.
+    """
+    __tracebackhide__ = True
+    try:
+        return call()
+    except NbvertexError as error:
+        failed = error.with_traceback(None)
+    notes = [f"hint: {failed.hint}"] if failed.hint else []
+    for problem in failed.problems if isinstance(failed, ProblemsFound) else ():
+        notes += [str(problem), *([f"hint: {problem.hint}"] if problem.hint else [])]
+    failed.__notes__ = [*notes, *getattr(failed, "__notes__", [])]
+    raise failed
+
+
+def _alike(found: Verified) -> Verified:
+    if found.steps.refused is not None:
+        raise found.steps.refused
+    if found.compared.differences:
+        first = found.compared.differences[0]
+        cause = found.cause
+        error = DifferenceFound(
+            f"{first.what} differs between the straight run and the steps",
+            place=Place(notebook=Path(found.opened.notebook.path).name, cell=first.position),
+            hint=cause.hint if cause is not None else None,
+        )
+        error.add_note(
+            "\n".join([*verify.diff(first), *([f"cause: {cause.said}"] if cause is not None else [])])
+        )
+        raise error
+    return found
+
+
 class Subject:
     """A notebook in a test.
 
@@ -104,7 +143,7 @@ class Subject:
             UsageError: there is none of that name.
         """
         __tracebackhide__ = True
-        return StepSubject(self._bench.step(name), self._bench, self._copy)
+        return StepSubject(plainly(lambda: self._bench.step(name)), self._bench, self._copy)
 
     def verify(self, /, **parameters: object) -> Verified:
         """Hold it to doing the same straight and as isolated steps.
@@ -117,19 +156,8 @@ class Subject:
             NbvertexError: it cannot be run, or its steps refuse to go on.
         """
         __tracebackhide__ = True
-        found = verifying.run(
-            self._opened, given=Given(texts=(json.dumps(parameters),) if parameters else ())
-        )
-        if found.steps.refused is not None:
-            raise found.steps.refused
-        if found.compared.differences:
-            first = found.compared.differences[0]
-            error = DifferenceFound(
-                f"{first.what} differs: straight {first.straight!r}, as steps {first.steps!r}"
-            )
-            error.add_note(found.cause.said if found.cause is not None else "")
-            raise error
-        return found
+        given = Given(texts=(json.dumps(parameters),) if parameters else ())
+        return plainly(lambda: _alike(verifying.run(self._opened, given=given)))
 
     def _copy(self) -> tuple[Path, Path]:
         """A clean copy of the notebook's folder to run in, and a folder for large values."""
@@ -170,13 +198,11 @@ class StepSubject:
             UsageError: a value cannot be handed to another process.
         """
         __tracebackhide__ = True
+        return plainly(lambda: self._run(values))
+
+    def _run(self, values: Mapping[str, object]) -> Tried:
         cwd, scratch = self._copy()
-        failed = None
-        try:
-            return self._bench.run(self._step.name, values, cwd=cwd, scratch=scratch)
-        except NbvertexError as error:
-            failed = error.with_traceback(None)
-        raise failed
+        return self._bench.run(self._step.name, values, cwd=cwd, scratch=scratch)
 
 
 class Subjects:
