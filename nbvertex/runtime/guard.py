@@ -44,6 +44,7 @@ class Guard:
         self, outlet: streams.Outlet, *, early: bool, ours: Iterable[str] = (), scratch: str = ""
     ) -> None:
         self.early = early
+        self.writes = False  # something was opened for writing, a pipe perhaps
         self._outlet = outlet
         self._lock = threading.Lock()
         self._opened: dict[str, dict[str, None]] = {"read": {}, "written": {}}
@@ -80,6 +81,7 @@ class Guard:
         if not flags & _WRITES:
             self._note("read", path)
             return
+        self.writes = True
         if isdir(path):  # a file without a name in it, or an error
             return
         if flags & os.O_RDWR and not flags & os.O_TRUNC:

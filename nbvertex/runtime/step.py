@@ -103,7 +103,8 @@ class Step:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         failure = loop.run_until_complete(self._cells(held))
-        process.flush_files()
+        if self.guard.writes:
+            process.flush_files()
         if failure is not None:
             tree.end(getpid(), itself=False)
             self.outlet.frame({"kind": "failed", **failure, **self._facts()})
