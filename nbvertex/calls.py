@@ -274,9 +274,10 @@ class Calls:
             self._store(holder, given, certain=effect.result in ("plain", "part"))
         elif effect.args == "hand" and receiver is not None:
             self._store(receiver, given, certain=False)
+        called = 0
         if effect.calls and not given.decorates:
-            self._call_back(given, call, certain=effect is not UNKNOWN)
-        return self._result(effect, receiver, everything)
+            called = self._call_back(given, call, certain=effect is not UNKNOWN)
+        return self._result(effect, receiver, everything, called)
 
     def _arguments(self, effect: Effect, given: Arguments) -> None:
         """What happens to what a call is given."""
@@ -300,39 +301,57 @@ class Calls:
         for number in bits(holder.all):
             self.stage.link(number, mask, perhaps=not certain)
 
-    def _call_back(self, given: Arguments, call: Call, *, certain: bool) -> None:
-        """Functions that are given to a call are called by it, as far as anybody can tell."""
+    def _call_back(self, given: Arguments, call: Call, *, certain: bool) -> int:
+        """Functions that are given to a call are called by it, as far as anybody can tell; what they return."""
         stage = self.stage
+        out = self._bound_methods(given, call)
         if not stage.code:
-            return
-        given_all = given.all.all
+            return out
+        mask = given.all.all
         for value in (*given.args, *given.words.values()):
             direct = value.at & stage.code
-            hidden = (
-                stage.reach(value.all) & stage.code & ~direct if not certain else value.within & stage.code
-            )
-            for mask, sure in ((direct, True), (hidden, False)):
-                stage.doubts += not sure
-                for number in bits(mask):
-                    if number in stage.functions:
-                        inside = Value(0, given_all & ~(1 << number))
-                        self.function(number, Arguments([inside], {}, True, given.line, branch=given.branch))
-                stage.doubts -= not sure
+            hidden = (value.within if certain else stage.reach(value.all)) & stage.code & ~direct
+            for numbers, doubt in ((direct, 0), (hidden, 1)):
+                stage.doubts += doubt
+                for number in bits(numbers):
+                    inside = Arguments(
+                        [Value(0, mask & ~(1 << number))], {}, True, given.line, branch=given.branch
+                    )
+                    out |= self.enter(number, inside, call).all
+                stage.doubts -= doubt
+        return out
 
-    def _result(self, effect: Effect, receiver: Value | None, given: Value) -> Value:
+    def _bound_methods(self, given: Arguments, call: Call) -> int:
+        """The same for methods that are given (``map(xs.append, ys)``)."""
+        out = 0
+        for value in (*call.args, *call.keywords.values()):
+            name = value.path.rpartition(".")[2]
+            if not value.path.startswith(".") or not value.at:
+                continue
+            receiver = self.value(value._replace(path=""))
+            if not receiver.all or not (name in methods.CHANGES or self._methods(receiver, name)):
+                continue
+            alone = call._replace(args=(), keywords={}, constants={}, dropped=False)
+            rest = Arguments([Value(0, given.all.all)], {}, True, given.line, branch=given.branch)
+            receiver = part(receiver) if value.path.count(".") > 1 else receiver
+            out |= self.method(receiver, name, rest, alone).all
+        return out
+
+    def _result(self, effect: Effect, receiver: Value | None, given: Value, called: int) -> Value:
+        """What a call returns, where functions that it was given returned some objects."""
         stage = self.stage
         mask = given.all | (receiver.all if receiver is not None else 0)
         match effect.result:
             case "plain":
                 return PLAIN
             case "new":
-                return Value(1 << stage.new(effect.type))
+                return Value(1 << stage.new(effect.type, perhaps=called))
             case "holds":
-                return Value(1 << stage.new(effect.type, holds=mask))
+                return Value(1 << stage.new(effect.type, holds=mask | called))
             case "perhaps":
-                return Value(1 << stage.new(effect.type, perhaps=mask))
+                return Value(1 << stage.new(effect.type, perhaps=mask | called))
             case "part":
-                return stage.part(receiver.all if receiver is not None else mask)
+                return stage.part((receiver.all if receiver is not None else mask) | called)
             case "self":
                 return receiver if receiver is not None else given
 

@@ -33,7 +33,7 @@ _TAKES = _names("pop popitem popleft get_nowait dequeue fetchone fetchmany fetch
 _FITS = _names(
     "fit partial_fit fit_transform fit_predict fit_resample fit_generator set_params set_output train adapt"
 )
-_CHANGES = _FITS | _names(
+CHANGES = _FITS | _STORES | _TAKES | _names(
     "remove clear sort reverse discard rotate intersection_update difference_update symmetric_difference_update subtract "
     "fill resize partition itemset setflags setfield move_to_end __setitem__ __delitem__ __setattr__ __delattr__ __iadd__ "
     "__ior__ __next__ send throw close train_on_batch load_state_dict load_weights set_weights compile seed setstate "
@@ -122,7 +122,7 @@ def _container(kind: str, name: str) -> Effect:
         return Effect("part", receiver="change", stores=name == "setdefault")
     if name in _STORES:
         return Effect("plain", receiver="change", stores=True, args="consume" if name in _SPREADS else "keep")
-    if name in _CHANGES:
+    if name in CHANGES:
         return Effect("plain", receiver="change")
     if name in ("count", "index", "isdisjoint", "issubset", "issuperset"):
         return PURE
@@ -214,7 +214,7 @@ def _anything(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
         return Effect("perhaps", receiver="change", stores=True)
     if name in _FITS:
         return Effect("perhaps", receiver="change", stores=True, args="hand")
-    if name in _CHANGES or (name.endswith("_") and not name.startswith("_")):
+    if name in CHANGES or (name.endswith("_") and not name.startswith("_")):
         return Effect("perhaps", receiver="change", args="hand")
     if name in _QUIET:
         return Effect("perhaps")
