@@ -25,7 +25,7 @@ CHANGING = [
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?\b", "WHEN"),
     (r"\b\d+(\.\d+)? ?(ms|s|min)\b", "TIME"),
     (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
-    (r"\(3\.\d+\.\d+\)", "(PYTHON)"),
+    (r"/bin/python[\d.]* \(3\.\d+\.\d+\)", "/bin/python (VERSION)"),
 ]
 PROGRESS = re.compile(r"\w+: (running|done|cached|failed)\b")
 
@@ -100,7 +100,7 @@ class Copy:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         ours = done.stdout.replace(str(self.folder), "~/nbvertex")
-        return ours.replace(str(Path(sys.executable)), "~/nbvertex/.venv/bin/python")
+        return ours.replace(str(Path(sys.executable).parent), "~/nbvertex/.venv/bin")
 
 
 @pytest.fixture
