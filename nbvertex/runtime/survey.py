@@ -155,8 +155,10 @@ class _Teller:
         self.say(name)
         if isinstance(value, (list, dict, set, tuple, frozenset)):
             self._container(value, depth)
-            if type(value).__module__ != "builtins":
+            if _module(type(value)) == "__main__":
                 self._attributes(value, depth)
+            elif type(value).__module__ != "builtins":
+                self._shown(value, depth)
             return
         teller = _special(value)
         if teller is not None:
@@ -211,16 +213,17 @@ class _Teller:
 
     def _library(self, value: Any, depth: int) -> None:
         """What a library's object shows of itself; what it hides may be a cache or an address."""
-        attributes = getattr(value, "__dict__", None)
-        if not isinstance(attributes, dict):
+        if not self._shown(value, depth):
             self._closed(depth)
-            return
-        shown = {name: part for name, part in attributes.items() if not name.startswith("_")}
-        if not shown:
-            self._closed(depth)
-        for name in sorted(shown):
+
+    def _shown(self, value: Any, depth: int) -> bool:
+        """The attributes that are meant to be seen; False where there are none."""
+        attributes = getattr(value, "__dict__", None) or {}
+        shown = sorted(name for name in attributes if isinstance(name, str) and not name.startswith("_"))
+        for name in shown:
             self.say(name)
-            self.tell(shown[name], depth + 1)
+            self.tell(attributes[name], depth + 1)
+        return bool(shown)
 
     def _closed(self, depth: int) -> None:
         self.opaque = self.opaque or depth == 0
