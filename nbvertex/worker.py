@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nbvertex.errors import Refused as CannotRun
@@ -60,6 +62,9 @@ class Pool:
         preload: modules that the steps import, dotted.
         env: the environment variables, by default this process's.
         cwd: the folder in which the warm process starts: what can be imported from there is not preloaded.
+        without: modules of `preload` that are known not to be fit for it (`Pool.without` of an earlier pool):
+            finding that out makes the warm process begin anew.
+        start_limit: seconds for the imports of the warm process; then each step imports for itself.
         runtime: the folder that is started.
 
     Raises:
@@ -74,6 +79,8 @@ class Pool:
         preload: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        without: Mapping[str, str] = MappingProxyType({}),
+        start_limit: float = 120.0,
         runtime: Path = RUNTIME,
     ) -> None:
         if not hasattr(os, "fork"):
@@ -82,6 +89,8 @@ class Pool:
         self._preload = preload
         self._env = {"PYTHONHASHSEED": "0", **(os.environ if env is None else env)}
         self._cwd = cwd
+        self.without = dict(without)  # modules that each step imports itself, and why
+        self._start_limit = start_limit
         self._runtime = runtime
         self._lines: dict[str, Line] = {}
         self._past: set[Line] = set()  # steps that are over, whose pipes somebody may still write to
@@ -95,9 +104,10 @@ class Pool:
     def _start_warm(self) -> None:
         self._control, theirs = socket.socketpair()
         self._ready = False
+        self._patience = time.monotonic() + self._start_limit if self._preload else math.inf
         self._decoder = wire.Decoder()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - the warm process writes there until it ends
-        settings = json.dumps({"preload": list(self._preload), "without": {}, "spawn": False})
+        settings = json.dumps({"preload": list(self._preload), "without": self.without, "spawn": False})
         try:
             self._warm = subprocess.Popen(
                 [self._python, str(self._runtime), "warm", str(theirs.fileno()), settings],
@@ -129,6 +139,7 @@ class Pool:
             kind = header["kind"]
             if kind == "ready":
                 self._ready = True
+                self.without = header["without"]
             elif kind == "broken":
                 raise self._unusable(header["message"], header["module"])
             elif kind == "forked":
@@ -136,6 +147,23 @@ class Pool:
             elif kind == "exited":
                 events += self._exited(header)
         return events
+
+    def _without_preload(self) -> None:
+        """Begin anew, since an import takes too long: the step that wants it may wait for it and say so."""
+        jobs = [(line.job, line.grace) for line in self._lines.values()]
+        for line in list(self._lines.values()):
+            self._forget(line)
+        self._selector.unregister(self._control)
+        self._control.close()
+        tree.end(self._warm.pid)
+        self._warm.wait()
+        self._complaints.close()
+        self._preload = ()
+        self._start_warm()
+        for job, grace in jobs:
+            self.start(job)
+            if grace is not None:
+                self.stop(job.id, grace=grace)
 
     def _warm_ended(self) -> list[Event]:
         """What the end of the warm process means: no step lives on without it."""
@@ -290,11 +318,14 @@ class Pool:
         while self._lines and not events:
             now = time.monotonic()
             due = [line.kill_at for line in self._lines.values() if line.kill_at is not None]
-            wait = [max(0.0, at - now) for at in (*due, *([] if deadline is None else [deadline]))]
-            for key, mask in self._select(min(wait) if wait else None):
+            due += [] if deadline is None else [deadline]
+            due += [] if self._ready or self._patience == math.inf else [self._patience]
+            for key, mask in self._select(max(0.0, min(due) - now) if due else None):
                 if self._selector.get_map().get(key.fd) is key:  # not forgotten in this very round
                     events += key.data(mask)
             self._kill_late()
+            if not self._ready and time.monotonic() >= self._patience:
+                self._without_preload()
             if deadline is not None and time.monotonic() >= deadline:
                 break
         return events

@@ -151,8 +151,7 @@ class _State:
                 return name
         if _draws(self.random, after.random) is None:
             return "the random generator"
-        count = len(after.filters) - len(self.filters)
-        if count < 0 or after.filters[count:] != self.filters:
+        if _added(self.filters, after.filters) is None:
             return "the warning filters"
         return None
 
@@ -160,7 +159,7 @@ class _State:
         """Set back what the import has changed; gives what changes it in that way again."""
         environ = {k: v for k, v in after.environ.items() if self.environ.get(k) != v}
         gone = [k for k in self.environ if k not in after.environ]
-        filters = after.filters[: len(after.filters) - len(self.filters)]
+        first, last = _added(self.filters, after.filters) or ((), ())
         draws = _draws(self.random, after.random) or 0
         events = self.ip.events
         added = [
@@ -174,8 +173,10 @@ class _State:
             os.environ.update(environ)
             for name in gone:
                 os.environ.pop(name, None)
-            for item in reversed(filters):
+            for item in reversed(first):
                 _add_filter(*item)
+            for item in last:
+                _add_filter(*item, append=True)
             for _ in range(draws):
                 random.getrandbits(32)
             for event, callback in added:
@@ -222,9 +223,24 @@ def _draws(before: Any, after: Any) -> int | None:
     return None
 
 
-def _add_filter(action: Any, message: Any, category: type[Warning], module: Any, line: int) -> None:
+def _added(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+    """What was put before and behind the filters that were there; None where that does not explain the change."""
+    for count in range(len(after) - len(before) + 1):
+        if after[count : count + len(before)] == before:
+            return after[:count], after[count + len(before) :]
+    return None
+
+
+def _add_filter(
+    action: Any, message: Any, category: type[Warning], module: Any, line: int, *, append: bool = False
+) -> None:
     warnings.filterwarnings(
-        action, message=_pattern(message), category=category, module=_pattern(module), lineno=line
+        action,
+        message=_pattern(message),
+        category=category,
+        module=_pattern(module),
+        lineno=line,
+        append=append,
     )
 
 

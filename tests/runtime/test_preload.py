@@ -39,6 +39,8 @@ MODULES: list[tuple[str, str, bool, str, str]] = [
     ("gauss", "import random; random.gauss(0, 1)", False, "import gauss; 1", "1"),
     ("filters", "import warnings\nclass W(Warning): pass\nwarnings.simplefilter('always', W)", True,
      "import warnings\nwarnings.simplefilter('ignore')\nimport filters\nwarnings.filters[0][2].__name__", "'W'"),
+    ("appends", "import warnings\nclass W(Warning): pass\nwarnings.simplefilter('always', W, append=True)", True,
+     "import warnings\nwarnings.simplefilter('ignore')\nimport appends\nwarnings.filters[-1][2].__name__", "'W'"),
     ("resets", "import warnings; warnings.resetwarnings()", False, "import resets, warnings; warnings.filters", "[]"),
     ("threads", "import threading, time; threading.Thread(target=time.sleep, args=(99,), daemon=True).start()", False,
      "import threads, threading; threading.active_count() > 1", "True"),
@@ -151,6 +153,45 @@ def test_an_import_does_in_a_step_what_it_does_at_any_time(
     assert shown == answer
     if executed_here in ("True", "False"):  # else the import has failed
         assert executed_here == str(not warm)
+
+
+def test_what_is_unfit_is_told_and_need_not_be_found_again(python: Environment, tmp_path: Path) -> None:
+    """So that the next pool begins at once."""
+    pool = python.pool(tmp_path, ("prints", "plain"))
+    try:
+        inputs = {"step": "s", "names": {}, "artifacts": []}
+        job = worker.Job("j", (), inputs, live=(), cwd=str(tmp_path), scratch=str(tmp_path))
+        pool.start(job)
+        while not pool.poll(PATIENCE):
+            pass
+        assert pool.without == {"prints": "prints or warns"}
+    finally:
+        pool.close()
+    again = worker.Pool(
+        sys.executable, preload=("prints", "plain"), cwd=str(tmp_path), env=python.variables, without=pool.without
+    )
+    again.start(job)
+    while not again.poll(PATIENCE):
+        pass
+    again.close()
+    assert again.without == pool.without
+
+
+def test_an_import_that_hangs_holds_up_only_who_wants_it(python: Environment, tmp_path: Path) -> None:
+    """The steps do not wait for it."""
+    (python.site / "hangs.py").write_text("import time; time.sleep(9999)")
+    pool = worker.Pool(
+        sys.executable, preload=("plain", "hangs"), cwd=str(tmp_path), env=python.variables, start_limit=0.5
+    )
+    inputs = {"step": "s", "names": {}, "artifacts": []}
+    cells = (worker.CellJob(1, 1, "import plain"),)
+    for name in ("a", "b"):
+        pool.start(worker.Job(name, cells, inputs, live=(), cwd=str(tmp_path), scratch=str(tmp_path)))
+    ended: dict[str, type] = {}
+    while len(ended) < 2:
+        ended.update((e.job, type(e.result)) for e in pool.poll(PATIENCE) if isinstance(e, worker.Ended))
+    pool.close()
+    assert ended == {"a": worker.Done, "b": worker.Done}
 
 
 def test_nothing_is_there_before_it_is_imported(python: Environment, tmp_path: Path) -> None:
