@@ -159,11 +159,14 @@ class Cells:
 
     def finish(self, result: RunResult) -> None:
         """Write what every cell did into the notebook, cached ones included, and how it failed."""
+        self._manager.nb.metadata.papermill["exception"] = True if result.error is not None else None
         for step in result.steps.values():
             for did in step.cells.values():
                 cell = self._cell(did.position)
                 self._put(did.position, did.outputs)
                 cell.execution_count = did.count
+                if did.state == "skipped":  # what it did before its turn was thrown away
+                    cell.metadata.papermill = {**dict.fromkeys(cell.metadata.papermill), "status": "pending"}
                 state = "cached" if step.state == "cached" else did.state
                 cell.metadata["nbvertex"] = {
                     "cell": did.position,
