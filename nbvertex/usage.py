@@ -28,8 +28,9 @@ Options:
   --version   Show the version.
   -h, --help  Show this help; after a command, the command's.
 
-Exit codes: 0 good, 1 a step failed, 2 wrong usage or notebook, 3 the remote
-side failed, 70 a fault of nbvertex itself, 130 interrupted.
+Exit codes: 0 good, 1 a step failed or verify found a difference, 2 wrong usage
+or notebook, 3 the remote side failed, 70 a fault of nbvertex itself, 130
+interrupted.
 """
 
 
