@@ -54,6 +54,7 @@ class Block(Expressions):
         self.settling = False
         self.suspicious = False  # something that parses and may yet be no code
         self.shown = False
+        self.guarded: set[str] = set()  # names loaded where a missing one does no harm
         self.unguarded: set[str] = set()
         self.class_globals: set[str] = set()  # declared `global` in the class body under way
 
@@ -82,8 +83,7 @@ class Block(Expressions):
         if number is None:
             number = self.trace.names[name] = self.trace.new()
         self.trace.reads.setdefault(name, line)
-        if not self.guards:
-            self.unguarded.add(name)
+        (self.guarded if self.guards else self.unguarded).add(name)
         return Value(1 << number)
 
     def _layered(self, name: str) -> Value | None:
@@ -206,6 +206,6 @@ class Block(Expressions):
             self.enclose(number, name)
         self.trace.sure, self.trace.gone = self.place.sure, self.place.gone
         self.trace.left = frozenset(self.place.env)
-        self.trace.optional = set(self.trace.reads) - self.unguarded
+        self.trace.optional = self.guarded - self.unguarded
         if self.own is not None:
             self.trace.needs = {**self.trace.needs, **self.trace.reads}

@@ -126,7 +126,7 @@ class Definitions(Block):
         inner = type(self)(self, own, future=self.future, walrus=self.walrus)
         inner.trace.new("function()")  # object 0: the function itself
         inner.trace.parameters = {parameter: inner.trace.new() for parameter in parameters}
-        inner.unguarded = self.unguarded
+        inner.guarded, inner.unguarded = self.guarded, self.unguarded
         return inner
 
     def _class(self, node: ast.ClassDef) -> None:

@@ -90,7 +90,7 @@ def connect(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> Connecte
             msgspec.structs.replace(
                 step,
                 facts=facts[number],
-                needs=tuple(name for name in names if name in needs[step.name]),
+                needs=tuple(sorted(needs[step.name], key=arrows.places.__getitem__)),
                 live=live[number],
             )
             for number, step in enumerate(steps)
@@ -171,7 +171,7 @@ class _Arrows:
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = steps
         self.places = {step.name: number for number, step in enumerate(steps)}
-        self.binders: dict[str, list[_Writer]] = {}
+        self.binders: dict[str, dict[int, _Writer]] = {}
         self.changers: dict[int, _Writer] = {}
         self.handlers: dict[int, _Writer] = {}
         self.touched = 0  # the objects that have a changer or a handler
@@ -195,7 +195,7 @@ class _Arrows:
 
     def _name(self, deed: Deed, name: str, line: int) -> None:
         """Arrows for one name that a cell reads."""
-        binders = self.binders.get(name, [])
+        binders = list(self.binders.get(name, {}).values())
         carried = name in deed.outcome.carried
         for writer in binders:
             self._arrow(writer, deed, name, line, maybe=carried)
@@ -220,7 +220,7 @@ class _Arrows:
         line = deed.outcome.everything
         for writer in self.since:
             for name, at in writer.told.binds.items():
-                if any(binder.deed is writer for binder in self.binders.get(name, ())):
+                if any(binder.deed is writer for binder in self.binders.get(name, {}).values()):
                     self._arrow(_Writer(writer, at), deed, name, line, maybe=False)
             for name, at in writer.told.changes.items():
                 self._arrow(_Writer(writer, at), deed, name, line, maybe=False)
@@ -247,10 +247,9 @@ class _Arrows:
         for name, line in left.items():  # whoever reads a name that was deleted must find it so
             writer = _Writer(deed, line)
             if name in deed.kills:
-                self.binders[name] = [writer]
+                self.binders[name] = {deed.step: writer}
             else:
-                known = [w for w in self.binders.get(name, ()) if w.step != deed.step]
-                self.binders[name] = [*known, writer]
+                self.binders.setdefault(name, {})[deed.step] = writer
         for number, line in deed.outcome.changed.items():
             self.changers[number] = _Writer(deed, line)
             self.handlers.pop(number, None)

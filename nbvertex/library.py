@@ -295,6 +295,8 @@ def _sklearn(path: str, name: str, given: Given) -> Effect:
         return Effect("new", state=(*NETWORK, *updates("files")))
     if name in ("set_config", "config_context"):
         return Effect("perhaps", state=updates("modules", "sklearn"))
+    if name in ("make_pipeline", "make_union", "make_column_transformer"):
+        return Effect("holds", f"{path}()")
     seeded = "random_state" in given.names or not _CHANCY.search(name)
     if name[:1].isupper():
         return _with_arguments(Effect("holds", f"{path}{'.seeded' if seeded else ''}()"), path, given)

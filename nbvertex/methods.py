@@ -33,13 +33,18 @@ _TAKES = _names("pop popitem popleft get_nowait dequeue fetchone fetchmany fetch
 _FITS = _names(
     "fit partial_fit fit_transform fit_predict fit_resample fit_generator set_params set_output train adapt"
 )
-CHANGES = _FITS | _STORES | _TAKES | _names(
-    "remove clear sort reverse discard rotate intersection_update difference_update symmetric_difference_update subtract "
-    "fill resize partition itemset setflags setfield move_to_end __setitem__ __delitem__ __setattr__ __delattr__ __iadd__ "
-    "__ior__ __next__ send throw close train_on_batch load_state_dict load_weights set_weights compile seed setstate "
-    "set_state shuffle step zero_grad backward write writelines writerow writerows writeheader read readline readlines "
-    "readinto seek truncate flush start stop cancel commit rollback execute executemany executescript acquire release "
-    "add_argument register_forward_hook build manual_seed insert_one insert_many delete_one delete_many freeze unfreeze"
+CHANGES = (
+    _FITS
+    | _STORES
+    | _TAKES
+    | _names(
+        "remove clear sort reverse discard rotate intersection_update difference_update symmetric_difference_update subtract "
+        "fill resize partition itemset setflags setfield move_to_end __setitem__ __delitem__ __setattr__ __delattr__ __iadd__ "
+        "__ior__ __next__ send throw close train_on_batch load_state_dict load_weights set_weights compile seed setstate "
+        "set_state shuffle step zero_grad backward write writelines writerow writerows writeheader read readline readlines "
+        "readinto seek truncate flush start stop cancel commit rollback execute executemany executescript acquire release "
+        "add_argument register_forward_hook build manual_seed insert_one insert_many delete_one delete_many freeze unfreeze"
+    )
 )
 _QUIET = _names(
     # str, bytes, numbers, dates

@@ -6,9 +6,10 @@ from nbvertex.calls import Arguments, Calls
 from nbvertex.effects import updates
 from nbvertex.ipython_commands import HARMLESS
 from nbvertex.methods import ARRAY, FRAMES, SHELL
-from nbvertex.stage import Outcome, Stage, bits
+from nbvertex.stage import LITERALS, Outcome, Stage, bits
 from nbvertex.trace import PLAIN, Event, Function, Trace, Value
 
+COPYING = FRAMES | {ARRAY}  # what is put into these is copied, if it is one of them
 _ROWS = (".loc", ".iloc", ".at", ".iat", ".xs", ".values")
 
 
@@ -64,8 +65,11 @@ class Frame(Calls):
 
     def value(self, value: Value) -> Value:
         """A value of the trace in the stage's objects."""
+        at, within, path = value
+        if not within and not path and not at & (at - 1):  # the common case: one object, or none
+            number = at.bit_length() - 1
+            return (self.memo.get(number) or self._first(number)) if at else value
         at = within = 0
-        path = value.path
         relative = path.startswith(".")
         for number in bits(value.at):
             known = self.memo.get(number) or self._first(number)
@@ -131,7 +135,10 @@ class Frame(Calls):
         self.stage.unbind(name, self._at(line), sure=sure and not self.line)
 
     def _hold(self, event: Event) -> None:
-        self.stage.hold(self.value(event[1]), self.value(event[2]))
+        holder, value = self.value(event[1]), self.value(event[2])
+        copied = self.stage.kind(holder) in COPYING and self.stage.kind(value) in COPYING
+        if not copied:
+            self.stage.hold(holder, value)
 
     def _change(self, event: Event) -> None:
         value = self.value(event[1])
@@ -164,7 +171,9 @@ class Frame(Calls):
         out = 0
         for value in values if stage.classes else ():
             out |= self.operate(value, self._at(line), mask)
-        self.memo[number] = Value(1 << stage.new(kind, holds=mask if holds and not kind else 0, perhaps=out))
+        made = stage.new(kind, holds=stage.content(mask) if holds and not kind else 0, perhaps=out)
+        stage.sums |= 1 << made
+        self.memo[number] = Value(1 << made)
 
     def _item(self, event: Event) -> None:
         """Something in a container: rows and columns of a frame are frames that may be views."""
@@ -188,10 +197,7 @@ class Frame(Calls):
             return True
         for number in bits(mask):
             kind = stage.types[number]
-            if (
-                kind not in ("list()", "dict()", "set()", "tuple()")
-                or stage.holds[number] | stage.perhaps[number]
-            ):
+            if kind not in LITERALS or stage.holds[number] | stage.perhaps[number]:
                 return True
         return False
 

@@ -11,6 +11,7 @@ from nbvertex.methods import LASTING, LAZY
 from nbvertex.names import BUILTINS
 from nbvertex.trace import PLAIN, Function, Trace, Value, join
 
+LITERALS = frozenset({"list()", "dict()", "set()", "tuple()"})
 CALLED = frozenset(
     {"__init__", "__new__", "__post_init__", "__init_subclass__", "__call__"}
 )  # run by calls, seen as such
@@ -85,6 +86,7 @@ class Stage:
         self.code = 0  # the objects that are functions or classes of the notebook
         self.seen = 0  # the objects that unknown code has had in its hands
         self.parts = 0  # objects that stand for something inside of another
+        self.sums = 0  # objects that an operator has made
         self.now = Outcome()
         self.doubts = 0  # how many reasons there are why this need not run
         self.active: set[int] = set()  # functions that are being played
@@ -114,6 +116,16 @@ class Stage:
         number = self.new()
         self.parts |= 1 << number
         return Value(1 << number, mask)
+
+    def content(self, mask: int) -> int:
+        """What lies in some objects; they themselves, where nobody knows what that is."""
+        out = 0
+        for number in bits(mask):
+            known = not self.seen >> number & 1 and (
+                self.sums >> number & 1 or self.types[number] in LITERALS
+            )
+            out |= self.holds[number] | self.perhaps[number] if known else 1 << number
+        return out
 
     def link(self, number: int, mask: int, *, perhaps: bool = False) -> None:
         """From an object, others can be reached, or may be."""
