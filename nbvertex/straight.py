@@ -135,12 +135,11 @@ def _notebook(asked: Straight) -> dict[str, Any]:
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
 
 
-def _engine() -> type[Any]:
-    """papermill's own engine, with a kernel of our choice and somebody who watches."""
+def _client() -> type[Any]:
+    """papermill's own client, with a kernel of our choice and somebody who watches."""
     from jupyter_client.kernelspec import KernelSpec
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     from papermill.clientwrap import PapermillNotebookClient  # type: ignore[import-untyped, unused-ignore]
-    from papermill.engines import Engine  # type: ignore[import-untyped, unused-ignore]
 
     class Client(PapermillNotebookClient):  # type: ignore[misc, unused-ignore]
         """Executes the cells one by one and lets a session look on."""
@@ -179,8 +178,18 @@ def _engine() -> type[Any]:
             else:
                 session.end()
 
+    return Client
+
+
+def _engine() -> type[Any]:
+    """An engine that papermill can be told to use."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill.engines import Engine  # type: ignore[import-untyped, unused-ignore]
+
+    client = _client()
+
     class Watched(Engine):  # type: ignore[misc, unused-ignore]
-        """An engine that papermill can be told to use."""
+        """Runs the notebook of a session."""
 
         @classmethod
         def execute_managed_notebook(
@@ -189,8 +198,9 @@ def _engine() -> type[Any]:
             asked = session.asked
             try:
                 with (asked.scratch / LOG).open("wb") as log:
-                    client = Client(nb_man, session)
-                    client.execute(cwd=str(asked.cwd), env=dict(asked.environ), stdout=log, stderr=log)
+                    client(nb_man, session).execute(
+                        cwd=str(asked.cwd), env=dict(asked.environ), stdout=log, stderr=log
+                    )
             except DeadKernelError:
                 if session.failure is None:
                     raise

@@ -157,6 +157,7 @@ class Workshop:
                 jobs=order.jobs,
                 python=order.python,
                 cache=False,
+                output_limit=sys.maxsize,
                 survey=(0, watched) if watched else (0,),
                 environ=environ,
                 on_event=hear,

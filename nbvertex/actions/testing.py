@@ -42,28 +42,14 @@ class Exam:
         self.opened, self.law = opened, law
         self._given = given
 
-    @cached_property
-    def _found(self) -> Verified | Side | NbvertexError:
-        try:
-            if self.law:
-                return verifying.run(self.opened, given=self._given)
-            return verifying.straight_alone(self.opened, given=self._given)
-        except NbvertexError as error:  # raised for every test that needs the run
-            return error
-
     @property
     def verified(self) -> Verified:
         """How the run as steps compares with the straight one.
 
         Raises:
-            NbvertexError: the notebook could not be run.
+            NbvertexError: the notebook could not be run, or must not be run twice unasked.
         """
-        assert self.law
-        found = self._found
-        if isinstance(found, NbvertexError):
-            raise found
-        assert isinstance(found, Verified)
-        return found
+        return _or_raise(self._both)
 
     @property
     def straight(self) -> Side:
@@ -72,10 +58,17 @@ class Exam:
         Raises:
             NbvertexError: the notebook could not be run.
         """
-        found = self._found
-        if isinstance(found, NbvertexError):
-            raise found
-        return found.straight if isinstance(found, Verified) else found
+        if self.law and isinstance(self._both, Verified):
+            return self._both.straight
+        return _or_raise(self._one)
+
+    @cached_property
+    def _both(self) -> Verified | NbvertexError:
+        return _caught(lambda: verifying.run(self.opened, given=self._given))
+
+    @cached_property
+    def _one(self) -> Side | NbvertexError:
+        return _caught(lambda: verifying.straight_alone(self.opened, given=self._given))
 
     def failure(self, step: Step) -> Failure | None:
         """How a cell of a step failed in the straight run, if one did."""
@@ -86,6 +79,20 @@ class Exam:
     def reached(self, step: Step) -> bool:
         """Whether all cells of a step were run."""
         return all(cell.position in self.straight.outputs for cell in step.cells)
+
+
+def _caught(call: Callable[[], T]) -> T | NbvertexError:
+    """What a call gives, or the error that every test meets that needs it."""
+    try:
+        return call()
+    except NbvertexError as error:
+        return error
+
+
+def _or_raise(found: T | NbvertexError) -> T:
+    if isinstance(found, NbvertexError):
+        raise found
+    return found
 
 
 def plainly(call: Callable[[], T]) -> T:
