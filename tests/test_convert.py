@@ -177,7 +177,7 @@ def test_keeps_sources_ids_and_marks(checked: Check) -> None:
     found, _ = checked([cell("%%step a\n%time x = 1\n", "varies", "raises-exception"), cell("x")])
     assert found is not None
     first, second = found.steps[0].cells
-    assert (first.source, first.id, first.varies, first.may_fail) == ("\n%time x = 1\n", "c1", True, True)
+    assert (first.source, first.id, first.varies, first.may_fail) == ("#\n%time x = 1\n", "c1", True, True)
     assert (second.source, second.id, second.varies, second.may_fail) == ("x", "c2", False, False)
     assert first.digest
     assert first.digest != second.digest
