@@ -35,7 +35,6 @@ class Ready:
 
     def live(self, sock: socket.socket) -> NoReturn:
         """Wait for the descriptors of a step's socket and pipes, then be its process."""
-        os.setsid()
         rehearse(self.ip)  # touches the memory that a fork shares only until then
         data, fds = wire.receive(sock)
         if not data:

@@ -44,6 +44,7 @@ def end(root: int, *, itself: bool = True) -> None:
         below = descendants(root)
         if itself:
             _kill(root, killpg)
+            _kill(root, kill)
         for pid in below:
             _kill(pid, kill)
         if not below:

@@ -205,7 +205,10 @@ class Warm:
         self.birth.settings["parent"] = os.getpid()
         theirs.set_inheritable(True)
         command = self.birth.command("spare", theirs.fileno())
-        return os.posix_spawn(sys.executable, command, self.birth.environ)
+        # without `setsigdef` an interrupt would be ignored there as it is here
+        return os.posix_spawn(
+            sys.executable, command, self.birth.environ, setsid=True, setsigdef=[signal.SIGINT]
+        )
 
     def _fork(self, ours: socket.socket, theirs: socket.socket) -> int:
         parent = os.getpid()
@@ -215,14 +218,23 @@ class Warm:
             )  # native threads: those that matter are refused
             pid = os.fork()
         if pid == 0:
-            for sock in (self.control, self.wake, self.bell, ours):
-                sock.close()
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            process.die_with(parent)
-            self.ready.live(theirs)
+            try:
+                self._be_child(parent, ours, theirs)
+            finally:  # whatever happened: the warm process's own work is not the child's
+                os._exit(1)
+        ours.recv(1)  # from now on it can be interrupted
         return pid
+
+    def _be_child(self, parent: int, ours: socket.socket, theirs: socket.socket) -> None:
+        for sock in (self.control, self.wake, self.bell, ours):
+            sock.close()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        process.die_with(parent)
+        theirs.send(b".")
+        self.ready.live(theirs)
 
     def _report_ended(self) -> None:
         known = len(self.ended)
