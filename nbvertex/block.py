@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 
 from nbvertex.expressions import Expressions
+from nbvertex.ipython_syntax import Trouble
 from nbvertex.scopes import Bound, Layer, Loop, Place, meet
 from nbvertex.trace import PLAIN, Trace, Value, join
 
@@ -52,6 +53,7 @@ class Block(Expressions):
         self.depth = 0  # how many conditions hold before this line is run
         self.guards = 0  # how many `try` round this line catch a missing name
         self.settling = False
+        self.trouble: Trouble | None = None  # Python in a command that does not parse
         self.suspicious = False  # something that parses and may yet be no code
         self.shown = False
         self.guarded: set[str] = set()  # names loaded where a missing one does no harm

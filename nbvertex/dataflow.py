@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from nbvertex.stage import Stage
 from nbvertex.trace import Trace
 from nbvertex.walk import Walker
 
+DEEPEST = 100_000  # brackets within brackets, as frames
+TOO_DEEP = "the cell is nested too deep to be read"
 Lines: TypeAlias = Mapping[str, int]
 BUILTINS = names.BUILTINS | names.SHELL
 
@@ -70,6 +73,24 @@ def analyse(source: str, modules: Mapping[str, str] | None = None) -> Analysis:
     code = read(source, modules)
     if code.tree is None:
         return Analysis(problem=code.trouble, digest=digest(code, source), python=code.python)
+    try:
+        return _analysed(code, source, modules)
+    except RecursionError:
+        pass  # Python itself may still understand it: it takes less room for each bracket than this does
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEEPEST)
+    try:
+        return _analysed(code, source, modules)
+    except RecursionError:
+        text = Code(code.python, None)
+        return Analysis(problem=Trouble(1, TOO_DEEP), digest=digest(text, source), python=code.python)
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def _analysed(code: Code, source: str, modules: Mapping[str, str]) -> Analysis:
+    """What a cell that parses does."""
+    assert code.tree is not None
     walker = Walker(future=modules.get("annotations") == "__future__.annotations", walrus=":=" in code.python)
     shows = not silent(code)
     walker.cell(code.tree.body, shows=shows)
@@ -82,7 +103,7 @@ def analyse(source: str, modules: Mapping[str, str] | None = None) -> Analysis:
         binds_at=told.binds,
         mutates_at=told.changes,
         deletes_at=outcome.deletes,
-        problem=_trouble(code) if walker.suspicious else None,
+        problem=walker.trouble or (_trouble(code) if walker.suspicious else None),
         digest=digest(code, source),
         python=code.python,
         late=frozenset(outcome.late),

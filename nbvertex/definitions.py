@@ -99,6 +99,7 @@ class Definitions(Block):
             for missing, line in inner.trace.needs.items():
                 self.trace.needs.setdefault(missing, line)
         self.suspicious = self.suspicious or inner.suspicious
+        self.trouble = self.trouble or inner.trouble
         number = self.trace.new("function()")
         self.trace.functions[number] = Function(
             name, inner.trace, positional, keyword, rest, bound, by_load, _yields(body)

@@ -6,7 +6,7 @@ import ast
 import re
 import shlex
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nbvertex import requirement_lines
@@ -100,7 +100,7 @@ def _spoken(name: str) -> Command | None:
         return Command(state=(("ipython", "", "read"),), gives=True)
     if name in ("system", "getoutput"):
         return Command(state=SHELL, gives=True)
-    return Command(everything=True, state=(("ipython", "", "update"),), gives=True)
+    return Command(everything=True, state=_IPYTHON, gives=True)
 
 
 # text that IPython fills in
@@ -151,9 +151,7 @@ def _magic(name: str, line: str) -> Command:
         return _LINE[name](line)
     if name in _PLAIN:
         return Command(expressions=expanded(line), state=_PLAIN[name], gives=True)
-    return Command(
-        expressions=expanded(line), everything=True, state=(("ipython", "", "update"),), gives=True
-    )
+    return Command(expressions=expanded(line), everything=True, state=_IPYTHON, gives=True)
 
 
 def _cell(name: str, line: str, body: str) -> Command:
@@ -166,9 +164,7 @@ def _cell(name: str, line: str, body: str) -> Command:
         return _script(name, line, body)
     if name in ("system", "sx", "!"):
         return _shell(f"{line}\n{body}", gives=True)
-    return Command(
-        expressions=expanded(line), everything=True, state=(("ipython", "", "update"),), gives=True
-    )
+    return Command(expressions=expanded(line), everything=True, state=_IPYTHON, gives=True)
 
 
 def _words(line: str) -> list[str]:
@@ -201,19 +197,19 @@ def options(line: str, with_value: str) -> tuple[dict[str, str], str]:
 
 
 CLOCK: tuple[State, ...] = (("clock", "", "read"),)
+_IPYTHON: tuple[State, ...] = (("ipython", "", "update"),)
 
 
 def _time(line: str, body: str = "") -> Command:
-    given, rest = options(line, "")
-    del given
+    rest = options(line, "")[1]
     pieces = (*((Piece(rest),) if rest else ()), *((Piece(body, below=1),) if body else ()))
     return Command(pieces=pieces, state=CLOCK, keeps_result=not body)
 
 
 def _timeit(line: str, body: str = "") -> Command:
     given, rest = options(line, "nrtp")
-    first = (Piece(rest, apart=True),) if rest else ()
-    return Command(pieces=(*first, Piece(body, below=1, apart=True)), state=CLOCK, gives="o" in given)
+    pieces = (Piece(f"{rest}\n{body}", apart=True),)  # what stands in the line sets up what is timed
+    return Command(pieces=pieces, state=CLOCK, gives="o" in given)
 
 
 def _prun(line: str, body: str = "") -> Command:
@@ -240,6 +236,17 @@ def _script(name: str, line: str, body: str) -> Command:
     return Command(expressions=expanded(line), binds=tuple(filter(str.isidentifier, binds)), state=state)
 
 
+def _r(line: str, body: str = "") -> Command:
+    """rpy2's ``%%R -i frame -o result``: names go in and come out."""
+    words = _words(line)
+    pairs = [(words[i], words[i + 1].split(",")) for i in range(len(words) - 1)]
+    takes = [name for option, names in pairs if option in ("-i", "--input") for name in names]
+    binds = [name for option, names in pairs if option in ("-o", "--output") for name in names]
+    return Command(
+        expressions=tuple(takes), binds=tuple(filter(str.isidentifier, binds)), state=SHELL, gives=True
+    )
+
+
 def _writefile(line: str, body: str) -> Command:
     words = _words(line)
     appends = bool({"-a", "--append"} & set(words))
@@ -258,10 +265,7 @@ def _env(line: str) -> Command:
 
 def _run(line: str) -> Command:
     """``%run FILE``: a program whose names land in the notebook."""
-    given = [word for word in _words(line) if word.startswith("-")]
-    state: tuple[State, ...] = (*SHELL, ("ipython", "", "update"))
-    del given
-    return Command(expressions=expanded(line), everything=True, state=state)
+    return Command(expressions=expanded(line), everything=True, state=(*SHELL, *_IPYTHON))
 
 
 def _bigquery(line: str, body: str) -> Command:
@@ -290,11 +294,6 @@ def _sql(line: str, body: str = "") -> Command:
     )
 
 
-def _no_names(*state: State) -> tuple[State, ...]:
-    return state
-
-
-_IPYTHON: tuple[State, ...] = (("ipython", "", "update"),)
 _PLAIN: dict[str, tuple[State, ...]] = {
     **dict.fromkeys(
         "load_ext reload_ext unload_ext config colors xmode autoreload autocall automagic alias alias_magic unalias "
@@ -323,7 +322,6 @@ def _inspect(line: str) -> Command:
 
 def _pylab(line: str) -> Command:
     """``%pylab`` fills the namespace with NumPy and pyplot."""
-    del line
     return Command(everything=True, state=(("modules", "matplotlib", "update"), *_IPYTHON))
 
 
@@ -349,6 +347,7 @@ _LINE: dict[str, Callable[[str], Command]] = {
     "lprun": lambda line: Command(pieces=(Piece(options(line, "fmDTsru")[1]),), state=CLOCK),
     "xdel": _delete,
     "sql": _sql,
+    "R": _r,
     "writefile": lambda line: _writefile(line, ""),
 }
 _CELL: dict[str, Callable[[str, str], Command]] = {
@@ -362,21 +361,14 @@ _CELL: dict[str, Callable[[str, str], Command]] = {
     "bigquery": _bigquery,
     "bqsql": _bigquery,
     "sql": _sql,
+    "R": _r,
     "python": lambda line, body: _script("python", line, body),
 }
 _DISPLAY: tuple[State, ...] = (("display", "", "update"),)
 _TEXT: dict[str, tuple[State, ...]] = {
     **dict.fromkeys("html HTML javascript js latex markdown svg SVG mermaid".split(), _DISPLAY),
 }
-_SCRIPTS = frozenset(
-    "bash sh script perl ruby python2 python3 pypy zsh cmd powershell node system_script R julia".split()
-)
-
-
-def names_of(expressions: tuple[str, ...]) -> Iterator[str]:
-    """The names that expressions in a command's text load."""
-    for expression in expressions:
-        yield from names_in(expression)
+_SCRIPTS = frozenset("bash sh script perl ruby python2 python3 pypy zsh cmd powershell node julia".split())
 
 
 def names_in(expression: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ CHANGES = (
         "__ior__ __next__ send throw close train_on_batch load_state_dict load_weights set_weights compile seed setstate "
         "set_state shuffle step zero_grad backward write writelines writerow writerows writeheader read readline readlines "
         "readinto seek truncate flush start stop cancel commit rollback execute executemany executescript acquire release "
-        "add_argument register_forward_hook build manual_seed insert_one insert_many delete_one delete_many freeze unfreeze"
+        "add_argument register_forward_hook build manual_seed eval insert_one insert_many delete_one delete_many freeze unfreeze"
     )
 )
 _QUIET = _names(
@@ -210,7 +210,7 @@ def _anything(kind: str, name: str, given: Given, *, dropped: bool) -> Effect:
     """A method of an object whose type tells nothing, by its name."""
     if name == "get" and isinstance(given.constants.get(0), str):
         return Effect("part")
-    if name in ("query", "eval") and given.number == 1 and not kind:
+    if name in ("query", "eval") and given.number and not kind:
         client = _CLIENTS & set(given.root.lower().split("_"))
         return UNKNOWN if client else evaluates(UNKNOWN._replace(marked=True), given, "expr")
     if name in _TAKES:

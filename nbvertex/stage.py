@@ -271,16 +271,17 @@ class Stage:
 
     def wake(self, mask: int, line: int) -> None:
         """The functions among some objects, and in them, are at hand with all the names that they read."""
-        todo = self.reach(mask) & self.code if self.code else 0
-        for number in bits(todo):
-            function = self.functions.get(number)
-            if function is None or number in self.woken:
-                continue
-            self.woken.add(number)
-            for name in function.trace.needs:
-                self.need(name, line, called=False)
-                if name in self.env:
-                    self.wake(self.env[name].all, line)
+        todo = [mask] if self.code else []
+        while todo:
+            for number in bits(self.reach(todo.pop()) & self.code):
+                function = self.functions.get(number)
+                if function is None or number in self.woken:
+                    continue
+                self.woken.add(number)
+                for name in function.trace.needs:
+                    self.need(name, line, called=False)
+                    if name in self.env:
+                        todo.append(self.env[name].all)
 
     def define(self, number: int, trace: Trace, own: int, methods: Mapping[str, int]) -> None:
         """An object is a function of the notebook, or a class of it with methods."""

@@ -178,6 +178,7 @@ class Walker(Control):
         """Python in a command: run here, or in a function of its own (``%timeit``)."""
         code = read("\n" * (line - 1 + piece.below) + piece.python)
         if code.tree is None:
+            self.trouble = self.trouble or code.trouble
             return PLAIN
         if not piece.apart:
             return self._inline(code.tree.body)

@@ -102,6 +102,8 @@ PROBLEMS: dict[str, tuple[str, int]] = {
     "parameter twice": ("def f(a, a): pass", 1),
     "future that is none": ("from __future__ import nothing_of_it", 1),
     "null character": ("x = 1\0", 1),
+    "in a timed cell": ("%%time\nx = 1\ny = = 2", 3),
+    "in a timed line": ("x = 1\n%timeit f(", 2),
     "R": ("x <- c(1, 2)\nlibrary(dplyr) %>% f", 2),
 }
 
@@ -115,14 +117,16 @@ def test_problems(source: str, line: int) -> None:
     assert len(found.digest) == 64
 
 
-@pytest.mark.parametrize("depth", [50, 5000])
+@pytest.mark.parametrize("depth", [50, 400, 900, 5000])
 def test_deep_code(depth: int) -> None:
     """Code that is nested as deep as nobody writes it is read, or is a problem."""
+    branches = "if x: pass\n" + "elif x: pass\n" * depth
     for source in (
         "(" * depth + "x" + ")" * depth,
         "x" + ".a" * depth,
         " + ".join(["x"] * depth),
         "[" * depth + "]" * depth,
+        branches,
     ):
         found = analyse(source)
         assert found.problem is not None or set(found.facts.reads) <= {"x"}
