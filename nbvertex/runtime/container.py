@@ -121,18 +121,29 @@ def _parse(data: memoryview, mapping: mmap.mmap | None) -> Opened:
     return Opened(head["kind"], tuple(head["entries"]), stream, tuple(buffers), mapping)
 
 
-def place(buffer: Any) -> tuple[int, int]:
-    """Where a `pickle.PickleBuffer` lies in memory, and its size."""
+Place = tuple[int, int] | str
+
+
+def place(buffer: Any, mapping: mmap.mmap | None) -> Place:
+    """What tells whether a `pickle.PickleBuffer` has changed.
+
+    In an artifact's map it is where the buffer lies, and its size (`is_untouched` tells the rest); elsewhere the digest.
+    """
     raw = buffer.raw()
-    if raw.readonly:
-        return 0, raw.nbytes
-    return ctypes.addressof(ctypes.c_char.from_buffer(raw)), raw.nbytes
+    if mapping is not None and not raw.readonly and raw.nbytes:
+        at, start = _address(raw), _address(mapping)
+        if start <= at and at + raw.nbytes <= start + len(mapping):
+            return at, raw.nbytes
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _address(memory: Any) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
 def is_untouched(mapping: mmap.mmap) -> bool:
     """Has no page of a copy-on-write map been written to? False where the system cannot tell."""
-    start = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
-    wanted = f"{start:x}-"
+    wanted = f"{_address(mapping):x}-"
     try:
         with open("/proc/self/smaps", encoding="utf-8", errors="replace") as lines:
             inside = False

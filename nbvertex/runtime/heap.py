@@ -19,14 +19,14 @@ class Loaded:
         entries: what it holds.
         opened: its bytes.
         dump: its objects pickled again on arrival; None: built-in immutable values only.
-        places: address and size of every buffer.
+        places: what tells of every buffer whether it has changed.
     """
 
     digest: str
     entries: tuple[str, ...]
     opened: container.Opened
     dump: pickler.Dump | None = None
-    places: tuple[tuple[int, int], ...] = ()
+    places: tuple[container.Place, ...] = ()
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Heap:
             objects = [self.objects[entry] for entry in loaded.entries]
             if not all(type(obj) in formats.ATOMS for obj in objects):
                 loaded.dump = pickler.dump(objects, known, loaded.entries)
-                loaded.places = tuple(container.place(buffer) for buffer in loaded.dump.buffers)
+                loaded.places = tuple(container.place(b, loaded.opened.mapping) for b in loaded.dump.buffers)
 
     def definitions(self) -> dict[int, str]:
         """id -> entry of the functions, classes and the like among the objects."""

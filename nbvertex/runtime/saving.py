@@ -160,10 +160,11 @@ class Saving:
             now = self._dump(group.entries)
         except carried.CannotTravel:
             return None  # each entry for itself: what cannot travel may be one that nobody reads any more
-        same = now.stream == group.dump.stream and tuple(map(container.place, now.buffers)) == group.places
         mapping = group.opened.mapping
-        if same and now.buffers:
-            same = mapping is not None and container.is_untouched(mapping)
+        same = now.stream == group.dump.stream
+        same = same and tuple(container.place(b, mapping) for b in now.buffers) == group.places
+        if same and mapping is not None and any(isinstance(place, tuple) for place in group.places):
+            same = container.is_untouched(mapping)
         return grouping.Unit(group.entries, now, group.digest if same else None)
 
     def _fresh(self, entry: str, name: str) -> grouping.Unit | None:

@@ -92,7 +92,9 @@ def short(value: Any) -> str:
         if isinstance(shape, tuple):
             columns = getattr(value, "columns", None)
             named = "" if columns is None else ": " + ", ".join(map(str, list(columns)[:6]))
-            return " x ".join(map(str, shape)) + f" {getattr(value, 'dtype', '')}".rstrip() + named
+            first = [str(item) for item in value.flat[:3]] if type(value).__name__ == "ndarray" else []
+            listed = f": {', '.join(first)}, ..." if first and not value.dtype.hasobject else ""
+            return " x ".join(map(str, shape)) + f" {getattr(value, 'dtype', '')}".rstrip() + named + listed
     except Exception:  # it is only for show
         pass
     return ""
