@@ -180,7 +180,8 @@ def _of_name(name: str, one: Told | None, two: Told | None) -> Cause:
         said = f"`{name}` arrives as another type"
     else:
         said = f"`{name}` arrives with another value"
-    return Cause(said, name=name, straight=verify.told(one), steps=verify.told(two))
+    straight, steps = verify.both(one, two)
+    return Cause(said, name=name, straight=straight, steps=steps)
 
 
 def _unseen(cell: Cell, pipeline: Pipeline) -> Cause:

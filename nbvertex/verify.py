@@ -206,7 +206,7 @@ def _names(straight: Side, steps: Side, aside: Aside) -> list[str]:
 def _value(name: str, straight: Side, steps: Side) -> Iterator[Difference]:
     one, two = (straight.values or {}).get(name), (steps.values or {}).get(name)
     if not alike(one, two):
-        yield Difference("value", f"the value of `{name}` at the end", told(one), told(two), name=name)
+        yield Difference("value", f"the value of `{name}` at the end", *both(one, two), name=name)
 
 
 def alike(one: Told | None, two: Told | None) -> bool:
@@ -214,6 +214,14 @@ def alike(one: Told | None, two: Told | None) -> bool:
     if one is None or two is None:
         return one is two
     return one[0] == two[0] and (one[1] == two[1] or not (one[1] and two[1]))
+
+
+def both(one: Told | None, two: Told | None) -> tuple[str, str]:
+    """Two values that are not alike in one line each, so that the difference shows."""
+    texts = told(one), told(two)
+    if texts[0] != texts[1] or one is None or two is None:
+        return texts
+    return f"{texts[0]} {one[1][:8]}", f"{texts[1]} {two[1][:8]}"
 
 
 def told(value: Told | None) -> str:

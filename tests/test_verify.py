@@ -63,6 +63,8 @@ DIFFERENCES: dict[str, tuple[Side, Side, list[str]]] = {
     "the first comes first": (side(), side({1: "won", 2: "too", 4: "four"}), ["what cell 1 shows", "what cell 2 shows"]),
     "a number": (side(), side(counts={1: 1, 2: 2, 4: 9}), ["the number of cell 4"]),
     "a value": (side(), side(values={**TYPES, "x": ("int", "d2", "2")}), ["the value of `x` at the end"]),
+    "a value within": (side(values={"x": ("list", "d1", "[...]")}), side(values={"x": ("list", "d2", "[...]")}),
+                       ["the value of `x` at the end"]),
     "a type": (side(), side(values={**TYPES, "lock": ("file", "", "")}), ["the value of `lock` at the end"]),
     "a name too few": (side(), side(values={"x": TYPES["x"]}), ["the value of `lock` at the end"]),
     "a name too many": (side(values={"x": TYPES["x"]}), side(), ["the value of `lock` at the end"]),

@@ -182,7 +182,7 @@ def test_a_value_is_shown_in_one_line() -> None:
         "n": "1",
         "l": "[1, 'a']",
         "f": "1 x 2: a, b",
-        "a": "2 x 3 float64",
+        "a": "2 x 3 float64: 0.0, 0.0, 0.0, ...",
         "d": "2024-01-01",
         "o": "",
     }
