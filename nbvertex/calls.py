@@ -150,7 +150,11 @@ class Calls:
         anything = Value(0, given.all.all | (receiver.all if receiver is not None else 0) | 1 << number)
         if number in stage.active:
             return anything
-        if stage.doubts or self.depth >= DEEPEST or stage.plays >= MOST:
+        if self.depth >= DEEPEST:  # what it does besides is played later, from the cell itself
+            stage.hand(anything, given.line)
+            stage.pending.append((number, given.line))
+            return Value(0, anything.within | stage.carries(number))
+        if stage.doubts or stage.plays >= MOST:
             stage.hand(anything, given.line)
             if number in stage.guessed:
                 return join(anything, Value(0, stage.guessed[number]))

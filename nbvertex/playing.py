@@ -23,6 +23,12 @@ def play(stage: Stage, trace: Trace) -> Outcome:
             now.given[name] = stage.lookup(name)
     frame = Frame(stage, trace, {})
     frame.run()
+    while stage.pending:
+        number, line = stage.pending.pop()
+        if number not in stage.guessed:
+            stage.doubts += 1
+            frame.function(number, Arguments((), {}, True, line))
+            stage.doubts -= 1
     for name in trace.gone:
         stage.env.pop(name, None)
     now.sure = set(trace.sure)

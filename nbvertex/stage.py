@@ -97,6 +97,9 @@ class Stage:
         self.operated: dict[
             tuple[int, int], int
         ] = {}  # the same for special methods, and what they were given
+        self.pending: list[
+            tuple[int, int]
+        ] = []  # functions called too deep to be followed there, with the line
         self.plays = 0  # how many functions this cell has played
         self.woken: set[int] = set()
 
@@ -268,6 +271,20 @@ class Stage:
             self.state(library.loaded(value.path), line)
         if value.at or value.within:
             self.wake(value.all, line)
+
+    def carries(self, number: int) -> int:
+        """What a function can get at by the names that it reads, itself or by functions among those."""
+        out, done, todo = 0, 0, 1 << number
+        while todo & ~done:
+            low = todo & ~done & -(todo & ~done)
+            done |= low
+            function = self.functions.get(low.bit_length() - 1)
+            for name in function.trace.needs if function is not None else ():
+                if name in self.env:
+                    reached = self.reach(self.env[name].all)
+                    out |= reached
+                    todo |= reached & self.code
+        return out
 
     def wake(self, mask: int, line: int) -> None:
         """The functions among some objects, and in them, are at hand with all the names that they read."""

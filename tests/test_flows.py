@@ -148,7 +148,12 @@ def test_many_steps() -> None:
 
 def test_long_chains_of_functions() -> None:
     """Functions that call each other over very many steps are followed."""
-    sources = ["def f0(): return k", *(f"def f{n}(): return f{n - 1}()" for n in range(1, 1500)), "k = 1", "f1499()"]
+    sources = [
+        "def f0(): return k",
+        *(f"def f{n}(): return f{n - 1}()" for n in range(1, 1500)),
+        "k = 1",
+        "f1499()",
+    ]
     assert connected(sources).steps[-1].facts.reads[:2] == ("f0", "f1")
 
 
