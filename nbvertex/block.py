@@ -43,12 +43,10 @@ class Block(Expressions):
         self.loops: list[Loop] = []
         self.captured: set[str] = set()
         self.closures: list[tuple[int, str]] = []
-        self.rebound: set[str] = (
-            set()
-        )  # names of blocks around that the function binds anew, itself or by one in it
-        self.shared: dict[
-            str, Value
-        ] = {}  # own names that functions in the block bind anew: where that is to be found
+        # names of blocks around that the function binds anew, itself or by one in it
+        self.rebound: set[str] = set()
+        # own names that functions in the block bind anew: where that is to be found
+        self.shared: dict[str, Value] = {}
         self.used: set[Value] = set()
         self.depth = 0  # how many conditions hold before this line is run
         self.guards = 0  # how many `try` round this line catch a missing name

@@ -53,7 +53,7 @@ class Definitions(Block):
             late=late,
         )  # fmt: skip
         if layer:
-            self.layers.remove(layer)
+            self.layers.pop()
         self.store(node.name, self._decorated(value, decorators, node), node.lineno)
 
     def _decorated(
@@ -135,17 +135,14 @@ class Definitions(Block):
         layer = self._type_parameters(node)
         bases = self.values(node.bases)
         bases += [self.value(word.value) for word in node.keywords]
-        body, kept, self.class_globals = (
-            Layer({"__module__": PLAIN, "__qualname__": PLAIN}, is_class=True),
-            self.class_globals,
-            set(),
-        )
+        body = Layer({"__module__": PLAIN, "__qualname__": PLAIN}, is_class=True)
+        kept, self.class_globals = self.class_globals, set()
         self.layers.append(body)
         self.block(node.body)
         self.layers.pop()
         self.class_globals = kept
         if layer:
-            self.layers.remove(layer)
+            self.layers.pop()
         number = self.trace.new("type()")
         methods = self.trace.classes[number] = {}
         for name, value in body.names.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nbvertex import names
@@ -34,7 +34,7 @@ class Told:
 
 def tell(stage: Stage, outcome: Outcome, trace: Trace) -> Told:
     """What the cell that was played last did."""
-    inside = [trace, *(function.trace for function in trace.functions.values())]
+    inside = list(_bodies(trace))
     reads = {name: line or _line(inside, name) for name, line in outcome.reads.items()}
     for name in outcome.expressions:
         reads.setdefault(name, 1)
@@ -76,6 +76,13 @@ def builtins_read(trace: Trace, reads: Mapping[str, int]) -> frozenset[str]:
     for function in trace.functions.values():
         every |= set(function.trace.needs)
     return frozenset(name for name in every if name in names.BUILTINS and name not in reads)
+
+
+def _bodies(trace: Trace) -> Iterator[Trace]:
+    """A trace, and those of the functions in it and in them."""
+    yield trace
+    for function in trace.functions.values():
+        yield from _bodies(function.trace)
 
 
 def _sorted(items: Iterable[str]) -> tuple[str, ...]:

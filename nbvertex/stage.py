@@ -91,12 +91,10 @@ class Stage:
         self.doubts = 0  # how many reasons there are why this need not run
         self.active: set[int] = set()  # functions that are being played
         self.special: dict[int, int] = {}  # class -> its methods that no call names: `__len__`, properties
-        self.guessed: dict[
-            int, int
-        ] = {}  # functions that this cell has played with arguments unknown: what they gave
-        self.operated: dict[
-            tuple[int, int], int
-        ] = {}  # the same for special methods, and what they were given
+        # functions that this cell has played with arguments unknown: what they gave
+        self.guessed: dict[int, int] = {}
+        # the same for special methods, and what they were given
+        self.operated: dict[tuple[int, int], int] = {}
         self.pending: list[
             tuple[int, int]
         ] = []  # functions called too deep to be followed there, with the line
