@@ -350,6 +350,24 @@ def test_a_cell_that_may_fail_does_not_end_the_step(bench: Bench) -> None:
     assert run.text(2) == "on\n"
 
 
+def test_a_deep_recursion_is_shown_as_one_error(bench: Bench) -> None:
+    """Its traceback has thousands of frames."""
+    run = bench.run("def r(n): return r(n + 1)\nr(0)")
+    assert isinstance(run.result, worker.Failed)
+    text = "\n".join(run.result.traceback)
+    assert text.count("Traceback (most recent call last)") == 1
+
+
+def test_causes_of_an_error_have_no_frames_of_ours(bench: Bench) -> None:
+    """As the error itself has none."""
+    run = bench.run(
+        "import sys\ntry: sys.stdout.write(3)\nexcept TypeError as e: raise ValueError('x') from e"
+    )
+    assert isinstance(run.result, worker.Failed)
+    assert len(run.result.traceback) > 4
+    assert "nbvertex" not in "".join(run.result.traceback)
+
+
 def test_a_traceback_reads_as_in_jupyter(bench: Bench) -> None:
     """The cell by its count, its line, and nothing of how it was run."""
     run = bench.run("def f():\n    raise ValueError('no')", "f()")

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import math
+import numbers
 import os
 import signal
 import subprocess
@@ -149,7 +150,8 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **keywords: Any) -> None:
         found: Any = exc_tuple or sys.exc_info()
-        if len(found) == 3 and found[2] is not None:
+        if len(found) == 3 and found[1] is not None:
+            _hide_ours(found[1])
             found = found[0], found[1], _without_ours(found[2])
         super().showtraceback(found, *args, **keywords)
 
@@ -165,13 +167,30 @@ class ZMQInteractiveShell(InteractiveShell):
             )
 
 
+def _hide_ours(error: BaseException) -> None:
+    """Take this program's own frames out of the tracebacks of an error's causes."""
+    seen: set[int] = set()
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        cause.__traceback__ = _without_ours(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
+
+
 def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:
     """A traceback without this program's own frames."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    while trace is not None and _is_ours(trace):
         trace = trace.tb_next
-    if trace is not None:
-        trace.tb_next = _without_ours(trace.tb_next)
+    last = trace
+    while last is not None:
+        while last.tb_next is not None and _is_ours(last.tb_next):
+            last.tb_next = last.tb_next.tb_next
+        last = last.tb_next
     return trace
+
+
+def _is_ours(trace: types.TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_filename.startswith(_OURS)
 
 
 def text_of(error: BaseException) -> str:
@@ -193,9 +212,9 @@ def plain(value: Any) -> Any:
     """The value as JSON can hold it: bytes become base64, what has no form in JSON becomes text."""
     if value is None or isinstance(value, (str, bool)):
         return value
-    if isinstance(value, int):
+    if isinstance(value, numbers.Integral):
         return int(value)
-    if isinstance(value, float):
+    if isinstance(value, numbers.Real):
         return float(value) if math.isfinite(value) else repr(float(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(value).decode("ascii")

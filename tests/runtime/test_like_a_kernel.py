@@ -51,6 +51,7 @@ CELLS: list[tuple[str, str]] = [
     ("an error in a task", "async def g():\n    raise ValueError('async')\nawait g()"),
     ("an error in a finaliser", "class D:\n    def __del__(self): raise ValueError('del')\nd = D(); del d"),
     ("an error in a thread", "import threading\nt = threading.Thread(target=f, args=(0,)); t.start(); t.join()"),
+    ("a deep recursion", "def r(n): return r(n + 1)\ntry: r(0)\nexcept RecursionError as e: print(type(e))"),
     ("a printed traceback", "import traceback\ntry: f(0)\nexcept Exception: traceback.print_exc()"),
     ("showtraceback", "try:\n    1 / 0\nexcept Exception: get_ipython().showtraceback()"),
     ("%tb", "%tb"),
