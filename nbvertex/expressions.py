@@ -135,13 +135,11 @@ class Expressions:
         return PLAIN if isinstance(node.op, ast.Not) else self.compute([value], node.lineno, holds=False)
 
     def _compare(self, node: ast.Compare) -> Value:
-        if any(
-            isinstance(side, ast.Name) and side.id == "__name__" for side in (node.left, *node.comparators)
-        ):
-            return PLAIN
-        operands = [self.value(node.left)]
-        for operator, right in zip(node.ops, node.comparators, strict=True):
-            operands.append(self.value(right))
+        operands = []
+        for operator, side in zip((None, *node.ops), (node.left, *node.comparators), strict=True):
+            if isinstance(side, ast.Constant):  # `__name__ == "__main__"` asks for no names
+                continue
+            operands.append(self.value(side))
             if isinstance(operator, ast.In | ast.NotIn):
                 self.consume(operands[-1], node.lineno)
         return self.compute(operands, node.lineno, holds=False)

@@ -168,7 +168,11 @@ def test_what_is_unfit_is_told_and_need_not_be_found_again(python: Environment, 
     finally:
         pool.close()
     again = worker.Pool(
-        sys.executable, preload=("prints", "plain"), cwd=str(tmp_path), env=python.variables, without=pool.without
+        sys.executable,
+        preload=("prints", "plain"),
+        cwd=str(tmp_path),
+        env=python.variables,
+        without=pool.without,
     )
     again.start(job)
     while not again.poll(PATIENCE):
