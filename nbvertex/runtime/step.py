@@ -14,7 +14,7 @@ from os import _exit, getpid  # these are bound here: cells may put something el
 from time import monotonic, sleep, time
 from typing import Any, NoReturn
 
-from . import guard, heap, names, process, session, shell, streams, tree, widgets, wire
+from . import guard, heap, idle, names, process, session, shell, streams, tree, widgets, wire
 
 _MOMENT = 0.2  # seconds
 
@@ -118,6 +118,9 @@ class Step:
 
     def _let_others_end(self, held: heap.Heap) -> None:
         """Wait a moment for threads and child processes that are about to end: those that stay forbid it."""
+        if not session.lives_on(held.outside.session):
+            return
+        idle.dismiss()
         deadline = monotonic() + _MOMENT
         while session.lives_on(held.outside.session) and monotonic() < deadline:
             sleep(0.002)
