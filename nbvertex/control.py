@@ -138,7 +138,9 @@ class Control(Definitions):
     def _handler(self, handler: ast.ExceptHandler) -> None:
         self.value(handler.type)
         if handler.name:
-            self.store(handler.name, Value(1 << self.trace.new()), handler.lineno)
+            caught = self.trace.new()
+            self.emit("caught", caught)
+            self.store(handler.name, Value(1 << caught), handler.lineno)
         self.block(handler.body)
         if handler.name:
             self.unbind(handler.name, handler.lineno)

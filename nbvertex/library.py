@@ -27,7 +27,7 @@ LOCAL = frozenset({"builtins.locals", "builtins.vars", "builtins.dir"})  # in a 
 CHANCE: tuple[State, ...] = (("chance", "numpy", "update"),)  # draws that nobody sees
 
 _BUILTINS = table(
-    (NEW, " ".join(name for name in dir(builtins) if isinstance(getattr(builtins, name), type))),
+    (Effect("holds"), " ".join(name for name in dir(builtins) if isinstance(getattr(builtins, name), type))),
     (
         PURE,
         (

@@ -16,6 +16,7 @@ _ROWS = (".loc", ".iloc", ".at", ".iat", ".xs", ".values")
 def play(stage: Stage, trace: Trace) -> Outcome:
     """Play a cell: the stage is as after it, and what it did is returned."""
     now = stage.now = Outcome()
+    stage.raised = 0
     stage.woken, stage.guessed, stage.operated, stage.plays = set(), {}, {}, 0
     for name, line in trace.reads.items():
         if not stage.is_builtin(name):
@@ -222,6 +223,14 @@ class Frame(Calls):
     def _everything(self, event: Event) -> None:
         self.stage.now.everything = self.stage.now.everything or self._at(event[1])
 
+    def _raise(self, event: Event) -> None:
+        self.stage.raised |= self.value(event[1]).all
+
+    def _caught(self, event: Event) -> None:
+        """An exception holds what it was raised with, be it by code that cannot be seen."""
+        stage = self.stage
+        self.memo[event[1]] = Value(1 << stage.new(perhaps=stage.raised | stage.now.hands))
+
     def _show(self, event: Event) -> None:
         self.stage.now.shown = self.value(event[1])
 
@@ -240,4 +249,6 @@ class Frame(Calls):
         "state": _state,
         "everything": _everything,
         "show": _show,
+        "raise": _raise,
+        "caught": _caught,
     }

@@ -98,6 +98,7 @@ class Stage:
         self.pending: list[
             tuple[int, int]
         ] = []  # functions called too deep to be followed there, with the line
+        self.raised = 0  # what this cell has raised exceptions with
         self.plays = 0  # how many functions this cell has played
         self.woken: set[int] = set()
 

@@ -130,7 +130,8 @@ Event: TypeAlias = tuple[Any, ...]
 ``("use", value, line)``, ``("bind", name, value, line, sure)``, ``("unbind", name, line, sure)``, ``("change", value, line)``
 (in place), ``("consume", value, line)`` (iterate over), ``("enter", value, line)`` (a ``with``), ``("hold", holder, value)``,
 ``("item", object, container, line)``, ``("compute", object, operands, holds, line)``, ``("call", Call)``, ``("define", object)``,
-``("state", kind, what, mode, line)``, ``("everything", line)``, ``("show", value)``.
+``("state", kind, what, mode, line)``, ``("everything", line)``, ``("show", value)``,
+``("raise", value)``, ``("caught", object)``.
 """
 
 

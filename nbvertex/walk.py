@@ -138,12 +138,13 @@ class Walker(Control):
         self.place.alive = False
 
     def _raise(self, node: ast.Raise) -> None:
-        self.values([node.exc, node.cause])
+        for value in self.values([node.exc, node.cause]):
+            self.emit("raise", value)
         self.place.alive = False
 
     def _assert(self, node: ast.Assert) -> None:
         self.value(node.test)
-        self.perhaps(lambda: self.value(node.msg), lambda: PLAIN)
+        self.emit("raise", self.perhaps(lambda: self.value(node.msg), lambda: PLAIN))
 
     # commands of IPython
 

@@ -151,6 +151,9 @@ STATEMENTS = (
     "N = call(add, M, O)",
     "N = call(lambda v, w: M, O, O)",
     "try:\n    M[7]\nexcept (IndexError, KeyError, TypeError) as N:\n    pass",
+    "try:\n    raise ValueError(M)\nexcept ValueError as error:\n    N = error.args",
+    "try:\n    fail(M)\nexcept ValueError as error:\n    N = error.args[0]",
+    "try:\n    assert not M, O\nexcept AssertionError as error:\n    N = error.args",
     "try:\n    del N\nexcept NameError:\n    pass",
     "with Loud(M):\n    N = O",
     "for i, N in enumerate(M):\n    O.append(i)",
@@ -209,6 +212,7 @@ def rebind(v):
     a = v
 def spread(v, *rest, w=None, **more): return [v, rest, w, more]
 def deep(n, v): return v if not n else deep(n - 1, v)
+def fail(v): raise ValueError(v, heard)
 def flow(v):
     for x in v: yield x
 def chain(v): return lambda w: [v, w]
