@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,17 @@ def machine() -> str:
         model = names[0] if names else model
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    return (
-        f"{cores} cores of {model}, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+    python = f"Python {platform.python_version()}"
+    return ", ".join(
+        [f"{cores} cores of {model}", f"{memory:.0f} GiB", platform.system(), python, *_versions()]
     )
+
+
+def _versions() -> Iterator[str]:
+    """What is compared with; JupyterLab, whose dependencies make papermill's start slower, may be missing."""
+    for name in ("papermill", "jupyterlab"):
+        with suppress(metadata.PackageNotFoundError):
+            yield f"{name} {metadata.version(name)}"
 
 
 def table(rows: Sequence[Row]) -> str:
