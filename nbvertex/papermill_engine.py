@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -135,9 +136,10 @@ class Cells:
                 self._manager.cell_start(self._cell(event.position), event.position - 1)
             case CellOutput():
                 self._show(event.step, event.position)
-                self._log(event.output)
+                self._log(event.step, event.output)
                 self._manager.autosave_cell()
             case CellEnded():
+                self._log.end(event.step)
                 self._show(event.step, event.position)
                 cell = self._cell(event.position)
                 cell.execution_count = event.count
@@ -212,27 +214,65 @@ class Cells:
 
 
 class _Log:
-    """Where papermill wants what cells print beside the notebook.
+    """Where papermill wants what cells print beside the notebook; its log gets whole lines.
 
     Args:
         wanted: log it.
         stdout, stderr: write it there.
+        patience: seconds after which the beginning of a line is logged without its end.
     """
 
-    def __init__(self, wanted: bool, stdout: TextIO | None, stderr: TextIO | None) -> None:
-        self._wanted = wanted
+    def __init__(
+        self, wanted: bool, stdout: TextIO | None, stderr: TextIO | None, patience: float = 1.0
+    ) -> None:
+        self._wanted, self._patience = wanted, patience
         self._files = {"stdout": stdout, "stderr": stderr}
+        self._begun: dict[tuple[str, str], str] = {}  # (step, stream) -> a line that has not ended
+        self._timers: dict[str, threading.Timer] = {}
+        self._lock = threading.RLock()
 
-    def __call__(self, output: Mapping[str, Any]) -> None:
-        from papermill.log import logger
-
-        text = output.get("text") or output.get("data", {}).get("text/plain") or ""
-        file = self._files.get(output.get("name", ""))
+    def __call__(self, step: str, output: Mapping[str, Any]) -> None:
+        text = "".join(output.get("text") or output.get("data", {}).get("text/plain") or "")
+        name = output.get("name", "")
+        file = self._files.get(name)
         if file is not None:
             file.write(text)
             file.flush()
-        if self._wanted and text:
-            (logger.warning if output.get("name") == "stderr" else logger.info)("".join(text))
+        if not (self._wanted and text):
+            return
+        with self._lock:
+            if not name:
+                self.end(step)
+                self._tell(name, text)
+                return
+            begun = self._begun.pop((step, name), "") + text
+            whole = max(begun.rfind("\n"), begun.rfind("\r")) + 1  # a progress bar's lines end in \r
+            self._tell(name, begun[:whole])
+            if begun[whole:]:
+                self._begun[step, name] = begun[whole:]
+                self._soon(step)
+
+    def end(self, step: str) -> None:
+        """Log what has been held back: no more comes now."""
+        with self._lock:
+            timer = self._timers.pop(step, None)
+            if timer is not None:
+                timer.cancel()
+            for name in self._files:
+                self._tell(name, self._begun.pop((step, name), ""))
+
+    def _soon(self, step: str) -> None:
+        if step not in self._timers:
+            self._timers[step] = timer = threading.Timer(self._patience, self.end, (step,))
+            timer.daemon = True
+            timer.start()
+
+    @staticmethod
+    def _tell(name: str, text: str) -> None:
+        from papermill.log import logger
+
+        if text:
+            (logger.warning if name == "stderr" else logger.info)(text)
 
 
 def _path(given: str | None) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ import nbformat
 import papermill
 import pytest
 from making import cell
+
+from nbvertex import papermill_engine
 
 Make = Callable[..., Path]
 
@@ -140,6 +144,49 @@ def test_it_can_be_called_from_python(make_notebook: Make, tmp_path: Path) -> No
         papermill.execute_notebook(
             notebook, None, engine_name="nbvertex", progress_bar=False, execution_timeout=5
         )
+
+
+@pytest.mark.parametrize(
+    "pieces, logged",
+    [
+        ([("stdout", "b"), ("stdout", " 4"), ("stdout", "\n")], ["b 4\n"]),
+        ([("stdout", "a\nb"), ("stdout", "c")], ["a\n", "bc"]),
+        ([("stdout", "a"), ("stderr", "e\n"), ("stdout", "b\n")], ["e\n", "ab\n"]),
+        ([("stderr", "\r 10%"), ("stderr", "\r 20%")], ["\r", " 10%\r", " 20%"]),
+        ([("stdout", "so far"), ("", "8")], ["so far", "8"]),
+    ],
+)
+def test_the_log_gets_whole_lines(
+    pieces: list[tuple[str, str]], logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever pieces a stream comes in; a result ends the line before it, and so does the cell."""
+    log = papermill_engine._Log(True, None, None, patience=60)
+    with caplog.at_level("INFO", "papermill"):
+        for name, text in pieces:
+            log("a", {"name": name, "text": text} if name else {"data": {"text/plain": text}})
+        log.end("a")
+    assert caplog.messages == logged
+
+
+def test_the_log_does_not_wait_long_for_the_end_of_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """`print("training ...", end="")` before an hour of work is seen."""
+    told = threading.Event()
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.set()
+
+    logger, handler = logging.getLogger("papermill"), Heard()
+    logger.addHandler(handler)
+    try:
+        with caplog.at_level("INFO", "papermill"):
+            papermill_engine._Log(True, None, None, patience=0.01)(
+                "a", {"name": "stdout", "text": "training ..."}
+            )
+            assert told.wait(10)
+    finally:
+        logger.removeHandler(handler)
+    assert caplog.messages == ["training ..."]
 
 
 def test_either_may_be_imported_first() -> None:
