@@ -57,6 +57,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def law(session: nox.Session) -> None:
+    """Ten thousand drawn programs as steps and as Run All; `-- 2500 --hypothesis-seed=N` is a part of them."""
+    prepare(session, "test")
+    words = list(session.posargs)
+    count = words.pop(0) if words and words[0].isdigit() else "10000"
+    session.run("pytest", "tests/law/test_programs.py", *words, env={"NBVERTEX_LAW_PROGRAMS": count})
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """The tests against the built wheel, not the working tree."""
     session.install("--require-hashes", "-r", "requirements/dev.txt")
@@ -76,7 +85,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Everything that a release needs."""
-    for name in ("lint", "types", "imports", "tests", "wheel", "bench"):
+    for name in ("lint", "types", "imports", "tests", "law", "wheel", "bench"):
         session.notify(name)
 
 
