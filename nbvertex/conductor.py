@@ -62,6 +62,7 @@ class Conductor:
         self.deck = deck
         self.results: dict[int, StepResult] = {}
         self.failure: NbvertexError | None = None
+        self.left: NbvertexError | None = None  # where and how the notebook ended the run itself
         self._keys = keys
         self._files = files
         self._jobs = jobs
@@ -115,7 +116,7 @@ class Conductor:
             self._record_what_ended()
             if self.failure is not None:
                 return
-            if self._head >= self.plan.end:
+            if self.left is not None or self._head >= self.plan.end:
                 self._save()
                 return
             self._launch()
@@ -292,7 +293,7 @@ class Conductor:
     # --- recording ---------------------------------------------------------------------------------------
 
     def _record_what_ended(self) -> None:
-        while self.failure is None and self._head < self.plan.end:
+        while self.failure is None and self.left is None and self._head < self.plan.end:
             flight = self._flights.get(self._head)
             if flight is None or flight.running:
                 return
@@ -356,10 +357,15 @@ class Conductor:
             return
         now, why = time.time(), str(crash.error)
         outcome = Outcome(run=self.ledger.run, started=flight.started, ended=now)
-        row = row_of(flight, "failed", ended=now, error=why)
+        state: StepState = "done" if crash.wanted else "failed"
+        row = row_of(flight, state, ended=now, error=why)
         self.ledger.ended(Entry(row, outcome, tuple(flight.cells.values())))
         flight.unlock()
-        if crash.again and flight.number <= flight.planned.step.options.retries:
+        if crash.wanted:
+            self.left = crash.error
+            self.results[self._head] = result_of(flight, state, outcome, why=why)
+            self._head += 1  # it is no longer under way
+        elif crash.again and flight.number <= flight.planned.step.options.retries:
             self._not_before = time.monotonic() + self._backoff(flight.number)
             self._again[self._head] = "retry"
         else:
@@ -369,7 +375,7 @@ class Conductor:
                     f"when it is mended, `nbvertex runs resume {self.ledger.run}` goes on from here"
                 )
             self.results[self._head] = result_of(flight, "failed", outcome, why=why)
-        self._tell_step(flight, "failed", at=now, error=why)
+        self._tell_step(flight, state, at=now, error=None if crash.wanted else why)
 
     def _mend(self, damage: Damaged) -> None:
         """Go back to the step that made a damaged artifact; what came after it stands if it makes the same again.

@@ -49,7 +49,7 @@ def exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return Exit.INTERRUPTED
-    return Exit.REFUSED if isinstance(error, click.ClickException) or _of_a_file(error) else Exit.UNEXPECTED
+    return Exit.REFUSED if isinstance(error, click.ClickException) or _of_a_file(error) else Exit.FAILED
 
 
 def _of_a_file(error: BaseException) -> bool:

@@ -11,10 +11,9 @@ class Exit(enum.IntEnum):
     """The exit codes of the command line; nothing else ends the process with a number."""
 
     OK = 0
-    FAILED = 1
+    FAILED = 1  # a step, a comparison, or nbvertex itself
     REFUSED = 2
     REMOTE = 3
-    UNEXPECTED = 70  # a fault of nbvertex itself
     INTERRUPTED = 130
 
 
@@ -176,6 +175,11 @@ class Interrupted(NbvertexError):
 
     exit_code = Exit.INTERRUPTED
     code = "interrupted"
+
+
+def ends_the_run(ename: str, evalue: str) -> bool:
+    """Whether an error in a cell ends the run, and well: `sys.exit()` and `sys.exit(0)`, as papermill has it."""
+    return ename == "SystemExit" and evalue in ("", "0")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -199,6 +199,7 @@ class RunResult:
         parameters: the values that were given.
         steps: step name -> what it did, in notebook order.
         error: what whoever asked for the run should be told; None where all went well.
+        left: where and how the notebook ended the run itself, and well (`sys.exit()`).
     """
 
     run: str
@@ -208,3 +209,4 @@ class RunResult:
     parameters: Mapping[str, object] = field(default_factory=dict)
     steps: Mapping[str, StepResult] = field(default_factory=dict)
     error: NbvertexError | None = None
+    left: NbvertexError | None = None

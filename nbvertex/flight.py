@@ -13,7 +13,16 @@ from typing import Any, Literal
 import msgspec
 
 from nbvertex import jobs
-from nbvertex.errors import NbvertexError, Place, Problem, ProblemsFound, Refused, StepFailed, StoreError
+from nbvertex.errors import (
+    NbvertexError,
+    Place,
+    Problem,
+    ProblemsFound,
+    Refused,
+    StepFailed,
+    StoreError,
+    ends_the_run,
+)
 from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, Surveyed
 from nbvertex.home import cannot_write
 from nbvertex.lineage import CellRow, Outcome
@@ -46,10 +55,12 @@ class Crashed:
     Args:
         error: what to tell the user.
         again: whether another attempt may help.
+        wanted: the notebook ended the run here itself, with `sys.exit()`.
     """
 
     error: NbvertexError
     again: bool = True
+    wanted: bool = False
 
 
 @dataclass(slots=True)
@@ -123,7 +134,8 @@ class Flight:
                 return CellOutput(run=run, step=step, position=position, output=output)
             case jobs.CellEnded(position=position, at=at, ok=ok, count=count, outputs=outputs):
                 self.shown.pop(position, None)
-                state: Literal["done", "failed"] = "done" if ok else "failed"
+                well = ok or any(_is_an_exit(output) for output in outputs)
+                state: Literal["done", "failed"] = "done" if well else "failed"
                 self._change(position, state=state, count=count, ended=at, outputs=outputs)
                 return CellEnded(run=run, step=step, position=position, at=at, state=state, count=count)
             case jobs.Revised(position=position, outputs=outputs):
@@ -188,6 +200,9 @@ def why_crashed(result: jobs.Result, flight: Flight, notebook: str) -> Crashed:
     match result:
         case jobs.Failed(position=position, ename=ename, evalue=evalue, line=line, hint=hint):
             message = f"{ename}: {evalue}" if evalue else ename
+            if ends_the_run(ename, evalue):
+                left = StepFailed(message, place=place(position, line))
+                return Crashed(left, again=False, wanted=True)
             return Crashed(StepFailed(message, place=place(position, line), hint=hint))
         case jobs.Refused(problems=problems):
             return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
@@ -197,6 +212,10 @@ def why_crashed(result: jobs.Result, flight: Flight, notebook: str) -> Crashed:
             return Crashed(StepFailed(message, place=place(flight.at), code="step-died"))
         case jobs.Done():
             raise AssertionError("a step that ended well did not crash")
+
+
+def _is_an_exit(output: Output) -> bool:
+    return output["output_type"] == "error" and ends_the_run(output["ename"], output["evalue"])
 
 
 def _disk_full(message: str, step: str) -> StoreError | None:

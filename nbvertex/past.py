@@ -35,7 +35,10 @@ def of_run(lineage: Lineage, run: Run) -> Past:
         last[row.position] = row
     finished: list[StepRow] = []
     for position in range(len(last)):
-        if last[position].state not in FINISHED or last[position].outcome is None:
+        row = last[position]
+        if (
+            row.state not in FINISHED or row.outcome is None or row.error is not None
+        ):  # it may have ended the run
             break
         finished.append(last[position])
     outcomes = lineage.outcomes(row.outcome for row in finished if row.outcome is not None)

@@ -234,6 +234,7 @@ def _conduct(
         parameters=row.parameters,
         steps=_all_results(conductor, error),
         error=error,
+        left=conductor.left,
     )
 
 
@@ -287,6 +288,8 @@ def _why_not_run(conductor: Conductor, error: NbvertexError | None) -> str:
     failed = [result.name for result in conductor.results.values() if result.state == "failed"]
     if failed:
         return f"not run because step {failed[0]} failed"
+    if conductor.left is not None:
+        return f"not run because step {conductor.left.place.step} ended the run"
     return f"not run: {error}" if error is not None else "not run"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbvertex.errors import NbvertexError
+from nbvertex.errors import NbvertexError, ends_the_run
 
 Output = Mapping[str, Any]  # as nbformat has it
 Told = tuple[str, str, str]  # type, digest (empty: it cannot be looked into), short text
@@ -29,6 +29,11 @@ class Failure:
     evalue: str
     line: int | None = None
     traceback: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the notebook ended the run itself, and well."""
+        return ends_the_run(self.ename, self.evalue)
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.ename, self.evalue) if part) or "the process ended"

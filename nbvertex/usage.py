@@ -28,8 +28,8 @@ Options:
   --version   Show the version.
   -h, --help  Show this help; after a command, the command's.
 
-Exit codes: 0 good, 1 a step failed or verify found a difference, 2 wrong usage
-or notebook, 3 the remote side failed, 70 a fault of nbvertex itself, 130
+Exit codes: 0 good, 1 a step failed or verify found a difference (or nbvertex
+itself has a fault), 2 wrong usage or notebook, 3 the remote side failed, 130
 interrupted.
 """
 

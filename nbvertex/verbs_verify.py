@@ -82,7 +82,8 @@ def told(found: Verified) -> Iterator[str]:
         yield f"{name}: the same straight and as {many(len(found.opened.pipeline.steps), 'step')}{until}"
         yield f"  compared: {', '.join(many(count, noun) for count, noun in counts)}"
     if compared.failure is not None:
-        yield f"  both fail in cell {compared.failure.position}: {compared.failure}"
+        verb = "end" if compared.failure.wanted else "fail"
+        yield f"  both {verb} in cell {compared.failure.position}: {compared.failure}"
     if compared.closed:
         yield f"  only the types of: {_some(compared.closed)}"
     yield from (f"  set aside: cell {position} ({why})" for position, why in found.aside.cells.items())

@@ -121,11 +121,12 @@ class Workshop:
             seen.next(0)
             self.written_by.update(seen.found)
             changed = copy.changed()
-        state: StepState = "failed" if side.failure else "done"
+        failure = side.failure if side.failure is not None and not side.failure.wanted else None
+        state: StepState = "failed" if failure else "done"
         seconds = time.time() - began
         self._tell(
             StepChanged(run=STRAIGHT, step=STRAIGHT, state=state, at=began + seconds, seconds=seconds,
-                        error=str(side.failure) if side.failure else None)
+                        error=str(failure) if failure else None)
         )  # fmt: skip
         return replace(side, folder=Folder(self._base / label / copy.root.name, changed))
 
@@ -259,6 +260,7 @@ def _side(result: RunResult) -> Side:
         StoreError: it could not be kept.
     """
     error = result.error
+    ended = error or result.left
     if isinstance(error, Interrupted | StoreError):
         raise error
     cells = [
@@ -267,7 +269,7 @@ def _side(result: RunResult) -> Side:
     return Side(
         outputs={cell.position: cell.outputs for cell in cells},
         counts={cell.position: cell.count for cell in cells},
-        failure=_failure(error, result) if isinstance(error, StepFailed) else None,
+        failure=_failure(ended, result) if isinstance(ended, StepFailed) else None,
         refused=None if isinstance(error, StepFailed) else error,
     )
 

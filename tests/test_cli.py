@@ -192,10 +192,10 @@ def test_a_wrong_call_is_one_error(
 
 
 def test_a_fault_of_our_own() -> None:
-    """One line, how to see more, and an exit code that is none of the others."""
+    """One line, how to see more, and the exit code of a failure."""
     code = "from nbvertex import console\nraise SystemExit(console.guarded(lambda: 1 // 0, lambda: False))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stdout) == (Exit.UNEXPECTED, "")
+    assert (found.returncode, found.stdout) == (Exit.FAILED, "")
     assert found.stderr.splitlines() == [
         "error: unexpected ZeroDivisionError: integer division or modulo by zero",
         "hint: run it again with --debug for the traceback",
@@ -385,6 +385,28 @@ def test_a_failing_cell(nbvertex: Callable[..., Said], make_notebook: Make) -> N
     assert "----> 2     return 1 / (v - 1)" in said.err
     assert not any(word in said.err for word in ("runtime", "site-packages", "nbvertex/", "\x1b"))
     assert outputs("out.ipynb")[1] == "before\n"
+
+
+@pytest.mark.parametrize(
+    "said, how", [("sys.exit()", "SystemExit"), ("raise SystemExit(0)", "SystemExit: 0")]
+)
+def test_a_notebook_may_end_the_run(
+    said: str, how: str, nbvertex: Callable[..., Said], make_notebook: Make
+) -> None:
+    """As under papermill: what comes after is not run, and all is well; no later step can begin there."""
+    notebook = str(
+        make_notebook([cell("import sys\nx = 1", "step:a"), cell(said, "step:b"), cell("print(x)", "step:c")])
+    )
+    ran = nbvertex("run", notebook)
+    assert (ran.code, ran.err.splitlines()[-2:]) == (
+        0,
+        [f"{notebook}, cell 2 [step b], line 1 ended the run: {how}", "not run: c"],
+    )
+    cells = json.loads(Path(ran.out.strip()).read_text())["cells"]
+    assert [one["metadata"]["nbvertex"]["state"] for one in cells] == ["done", "done", "skipped"]
+    assert nbvertex("runs", "resume").code == Exit.REFUSED
+    alone = nbvertex("run", notebook, "--step", "c")
+    assert (alone.code, "step b did not end well" in alone.err) == (Exit.REFUSED, True)
 
 
 def test_unwritable_at_the_end(nbvertex: Callable[..., Said], make_notebook: Make) -> None:

@@ -73,8 +73,9 @@ class Exam:
     def failure(self, step: Step) -> Failure | None:
         """How a cell of a step failed in the straight run, if one did."""
         failure = self.straight.failure
-        ours = failure is not None and any(cell.position == failure.position for cell in step.cells)
-        return failure if ours else None
+        if failure is None or failure.wanted:
+            return None
+        return failure if any(cell.position == failure.position for cell in step.cells) else None
 
     def reached(self, step: Step) -> bool:
         """Whether all cells of a step were run."""

@@ -249,7 +249,7 @@ def _seen(result: RunResult, work: Path) -> Seen:
         for cell in step.cells.values():
             if cell.state in ("done", "failed", "cached") and cell.count:
                 shown[cell.position] = text_of(cell.outputs, work)
-    error = result.error
+    error = result.error or result.left
     if isinstance(error, ProblemsFound):
         return Seen(shown, files_in(work), refusals=error.problems)
     if isinstance(error, Refused):
