@@ -92,15 +92,20 @@ def reduce_object_view(array: Any) -> Reduced | None:
     base = array.base
     if type(base) is not numpy.ndarray or base.dtype != array.dtype or not base.flags.c_contiguous:
         return None
-    start = (_address(array) - _address(base)) // array.itemsize
-    return object_view, (base, start, array.shape, array.strides)
+    start = _address(array) - _address(base)
+    return object_view, (base, start, array.shape, array.strides, array.flags.writeable)
 
 
-def object_view(base: Any, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+def object_view(
+    base: Any, start: int, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool = True
+) -> Any:
     """The view again, on the array of objects that has arrived."""
     import numpy
 
-    return numpy.lib.stride_tricks.as_strided(base.reshape(-1)[start:], shape, strides)
+    view = numpy.ndarray(shape, base.dtype, base, start, strides)
+    if not writeable:
+        view.flags.writeable = False
+    return view
 
 
 def view_of(
