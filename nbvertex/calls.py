@@ -265,6 +265,8 @@ class Calls:
         stage.state(effect.state, line, unsure=unsure)
         if effect.everything:
             stage.now.everything = stage.now.everything or line
+        if effect.definitions:
+            stage.need_definitions(line)
         if effect.expressions is not None:
             text = str(call.constants.get(effect.expressions, ""))
             stage.now.expressions |= set(_MARKED.findall(text) if effect.marked else words_in(text))

@@ -42,6 +42,7 @@ class Analysis:
         builtins: names of Python's and IPython's own that it reads; another cell may have bound them anew.
         modules: what the names that it binds are known to be afterwards (``pd: pandas``), empty for the others:
             put those of earlier cells together, the latest winning, and give them to the next.
+        annotates: it gives a name of the notebook's a type (``x: int = 1``).
         shows: its last statement is an expression whose value IPython shows and keeps.
         trace: what happens in it, event by event.
     """
@@ -58,6 +59,7 @@ class Analysis:
     optional: frozenset[str] = frozenset()
     builtins: frozenset[str] = frozenset()
     modules: Mapping[str, str] = field(default_factory=dict)
+    annotates: bool = False
     shows: bool = False
     trace: Trace = field(default_factory=Trace, repr=False, compare=False)
 
@@ -110,6 +112,7 @@ def _analysed(code: Code, source: str, modules: Mapping[str, str]) -> Analysis:
         optional=frozenset(walker.trace.optional | outcome.expressions) & frozenset(told.reads),
         builtins=builtins_read(walker.trace, told.reads),
         modules={name: _known(stage, name) for name in told.facts.binds},
+        annotates=any(isinstance(node, ast.AnnAssign) for node in ast.walk(code.tree)),
         shows=shows and bool(code.tree.body) and isinstance(code.tree.body[-1], ast.Expr),
         trace=walker.trace,
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nbvertex.dataflow import Analysis
+import msgspec
+
+from nbvertex import grammar
+from nbvertex.dataflow import Analysis, analyse
 from nbvertex.facts import Told, tell
-from nbvertex.names import shells
-from nbvertex.pipeline import Cell, Facts, Step
+from nbvertex.names import ANNOTATIONS, shells
+from nbvertex.pipeline import Cell, Each, Facts, Step
 from nbvertex.playing import play
 from nbvertex.stage import Outcome, Stage
-from nbvertex.trace import Value
+from nbvertex.trace import Value, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Deed:
         needed: the names that it reads itself, or by functions that it has at hand, with the line.
         binds: the names that it may leave bound, with the line.
         kills: the names whose earlier values nobody can get any more once it has ended.
+        mark: it is no cell, but what the condition and the list of the step read, before its first cell.
     """
 
     step: int
@@ -41,6 +45,7 @@ class Deed:
     needed: Mapping[str, int]
     binds: Mapping[str, int]
     kills: frozenset[str]
+    mark: bool = False
 
     @property
     def facts(self) -> Facts:
@@ -57,7 +62,11 @@ def perform(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> list[Dee
     stage = Stage()
     deeds: list[Deed] = []
     for cell, number in cells:
+        options = steps[number].options
+        if cell is steps[number].cells[0] and (options.when or options.each):
+            deeds.append(_marks(stage, steps[number], number))
         analysis = analyses[cell.position]
+        before = dict(stage.env) if options.when else {}
         outcome = play(stage, analysis.trace)
         told = tell(stage, outcome, analysis.trace)
         met = {name: stage.reach(value.all) for name, value in outcome.given.items()}
@@ -65,16 +74,74 @@ def perform(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> list[Dee
         for name in shell:
             stage.bind(name, outcome.shown, 1, sure=False)
         gone, left = analysis.trace.gone, analysis.trace.binds
+        needed = {name: line for name, line in told.reads.items() if name not in told.defined}
+        if ANNOTATIONS in shell:  # the same dict is added to
+            needed.setdefault(ANNOTATIONS, 1)
         deeds.append(
             Deed(
                 number, cell, analysis, told, outcome, met, shell,
-                needed={name: line for name, line in told.reads.items() if name not in told.defined},
+                needed=needed,
                 # a cell that may fail may stop anywhere
                 binds={n: line for n, line in told.binds.items() if n in told.bound or (cell.may_fail and n in left)},
-                kills=frozenset() if cell.may_fail else analysis.trace.sure | gone,
+                kills=frozenset() if cell.may_fail or options.when else analysis.trace.sure | gone,
             )
         )  # fmt: skip
+        for name, value in before.items():  # the cell may not run
+            stage.env[name] = join(stage.env[name], value) if name in stage.env else value
+        if options.each and cell is steps[number].cells[-1]:
+            _gather(stage, options.each, [deed for deed in deeds if deed.step == number])
     return deeds
+
+
+def _marks(stage: Stage, step: Step, number: int) -> Deed:
+    """What the marks of a step read and bind before its first cell."""
+    when, each = step.options.when, step.options.each
+    lines = [f"assert ({', '.join(grammar.names(when.test))},)" if when else "", ""]
+    if each:
+        lines[1] = f"{each.name} = {each.source}" if each.source else f"{each.name} = None"
+        if each.items:
+            lines[1] = f"{each.name} = [{', '.join(item.source for item in each.items)}][0]"
+    analysis = analyse("\n".join(lines))
+    outcome = play(stage, analysis.trace)
+    told = tell(stage, outcome, analysis.trace)
+    shown = [f"when: {when.text}" if when else "", f"each: {each.text}" if each else ""]
+    return Deed(
+        number,
+        msgspec.structs.replace(step.cells[0], source="\n".join(shown), may_fail=False),
+        analysis,
+        told,
+        outcome,
+        {name: stage.reach(value.all) for name, value in outcome.given.items()},
+        frozenset(),
+        needed=dict(told.reads),
+        binds=dict(told.binds),
+        kills=frozenset(),
+        mark=True,
+    )
+
+
+def gathered(each: Each, deeds: Sequence[Deed]) -> tuple[str, ...]:
+    """The names that hold lists after a step over a list, as far as that can be seen; not those that it only imports.
+
+    Args:
+        each: the list.
+        deeds: of the step's cells.
+    """
+    found = {each.name}
+    for deed in deeds:
+        for name in deed.binds:
+            known = deed.analysis.modules.get(name, "")
+            if not known or known.endswith("()"):
+                found.add(name)
+    return tuple(sorted(name for name in found if not shells(name)))
+
+
+def _gather(stage: Stage, each: Each, deeds: Sequence[Deed]) -> None:
+    """What the rounds have bound is now in lists."""
+    for name in gathered(each, deeds):
+        value = stage.env.get(name)
+        if value is not None:
+            stage.env[name] = Value(1 << stage.new("list()", holds=value.all))
 
 
 def _shell_names(analyses: Iterable[Analysis]) -> set[str]:
@@ -83,7 +150,9 @@ def _shell_names(analyses: Iterable[Analysis]) -> set[str]:
 
 
 def _written(name: str, cell: Cell, analysis: Analysis) -> bool:
-    """Whether IPython binds the name anew as it runs the cell."""
+    """Whether the name is bound anew, or what it holds is added to, as the cell runs."""
+    if name == ANNOTATIONS:
+        return analysis.annotates
     if name[1:].isdigit() and name != "_":
         return analysis.shows and cell.count == int(name[1:])
     if name.startswith("_i") or name == "In":

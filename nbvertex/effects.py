@@ -34,6 +34,7 @@ class Effect(NamedTuple):
         everything: it may read or write any name.
         expressions: a literal among the arguments that is evaluated with the names around.
         marked: of the names in it, only those behind an ``@``.
+        definitions: it may look up any function or class of the notebook by its name.
         calls: functions among the arguments are called, now or later.
     """
 
@@ -47,6 +48,7 @@ class Effect(NamedTuple):
     everything: bool = False
     expressions: int | str | None = None
     marked: bool = False
+    definitions: bool = False
     calls: bool = True
 
 

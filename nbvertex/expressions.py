@@ -10,6 +10,12 @@ from nbvertex.scopes import Layer
 from nbvertex.trace import PLAIN, Call, Partly, Trace, Value, dotted, join, part
 
 
+NAMESPACES = frozenset(  # attributes by which code gets at the names around it
+    "__globals__ f_globals f_locals f_back tb_frame gi_frame cr_frame".split()
+)
+_FINDERS = (("get",), ("import_module",))  # `sys.modules.get(__name__)`
+
+
 class Expressions:
     """Evaluates expressions; what names mean, and what statements do, is told by the class built on it."""
 
@@ -79,6 +85,8 @@ class Expressions:
 
     def _attribute(self, node: ast.Attribute) -> Value:
         root, names = self.chain(node)
+        if not NAMESPACES.isdisjoint(names):
+            self.emit("everything", node.lineno)
         return self.use(dotted(root, names), node.lineno)
 
     def chain(self, node: ast.expr) -> tuple[Value, tuple[str, ...]]:
@@ -93,6 +101,8 @@ class Expressions:
 
     def _subscript(self, node: ast.Subscript) -> Value:
         value = self.value(node.value)
+        if _own_name(node.slice):  # sys.modules[__name__]
+            self.emit("everything", node.lineno)
         self.value(node.slice)
         return self.item(value, node.lineno)
 
@@ -269,6 +279,8 @@ class Expressions:
         if told is not None:
             return told
         root, names = self.chain(node.func)
+        if not NAMESPACES.isdisjoint(names) or (names[-1:] in _FINDERS and any(map(_own_name, node.args))):
+            self.emit("everything", node.lineno)
         self.use(dotted(root, names[:-1]), node.lineno)
         args = tuple(self.values(node.args))
         keywords = {word.arg or "": self.value(word.value) for word in node.keywords}
@@ -343,6 +355,10 @@ class Expressions:
         ast.YieldFrom: _yield_from,
         ast.Call: _call,
     }
+
+
+def _own_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "__name__"
 
 
 def _constants(node: ast.Call) -> dict[int | str, Any]:

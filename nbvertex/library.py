@@ -190,7 +190,8 @@ _OTHERS = table(
         EVERYTHING,
         (
             "sys._getframe sys._current_frames inspect.currentframe inspect.stack inspect.trace runpy.run_path "
-            "runpy.run_module code.interact cProfile.run profile.run pdb.set_trace IPython.embed"
+            "runpy.run_module code.interact cProfile.run profile.run pdb.set_trace IPython.embed "
+            "dill.load_session dill.load_module dill.dump_session dill.dump_module"
         ),
     ),
 )
@@ -239,6 +240,11 @@ _CHANCY = re.compile(  # of scikit-learn: what draws random numbers
 )
 
 
+_UNPICKLERS = frozenset(
+    "pickle _pickle cPickle pickle5 dill cloudpickle joblib shelve torch sklearn.externals.joblib".split()
+)
+
+
 def function(path: str, given: Given) -> Effect:
     """What calling something of a module does.
 
@@ -246,6 +252,17 @@ def function(path: str, given: Given) -> Effect:
         path: dotted, ``pandas.read_csv``; Python's own names begin with ``builtins.``.
         given: the arguments.
     """
+    effect = _function(path, given)
+    module, _, name = path.rpartition(".")
+    if module in _UNPICKLERS and name in ("load", "loads", "Unpickler", "open", "DbfilenameShelf"):
+        return effect._replace(definitions=True)  # pickles name the classes and functions of the notebook
+    if name == "read_pickle" or (name == "load" and given.constants.get("allow_pickle") is True):
+        return effect._replace(definitions=True)
+    return effect
+
+
+def _function(path: str, given: Given) -> Effect:
+    """The same, but for what comes out of files by name."""
     module, _, name = path.rpartition(".")
     if module == "builtins":
         return _builtin(name, given)
@@ -276,6 +293,8 @@ def _builtin(name: str, given: Given) -> Effect:
         return Effect("new", "open()", state=(_file(given, (0,), _opened(given)),))
     if name in ("locals", "vars", "dir") and not given.number:
         return EVERYTHING
+    if name == "type" and given.number == 3:
+        return Effect("holds", "type()")
     return _with_arguments(_BUILTINS.get(name, NEW), "builtins", given)
 
 

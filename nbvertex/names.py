@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 
-SHELL = frozenset("In Out _ __ ___ _i _ii _iii _ih _oh _dh".split())  # what IPython writes as cells run
+ANNOTATIONS = "__annotations__"  # where Python gathers what stands behind `x:`
+SHELL = frozenset("In Out _ __ ___ _i _ii _iii _ih _oh _dh".split()) | {ANNOTATIONS}  # written as cells run
 INJECTED = frozenset("display get_ipython exit quit open".split())
 MODULE = frozenset("__name__ __doc__ __package__ __loader__ __spec__ __builtin__ __builtins__".split())
 PYTHON = frozenset(dir(builtins)) - {"_"}
@@ -17,7 +18,7 @@ def given(name: str) -> bool:
 
 
 def shells(name: str) -> bool:
-    """Whether IPython itself binds the name as cells run: ``_``, ``Out``, ``_3``, ``_i3``."""
+    """Whether IPython or Python itself binds the name as cells run: ``_``, ``Out``, ``_3``, ``_i3``, ``__annotations__``."""
     return name in SHELL or _numbered(name)
 
 

@@ -12,6 +12,10 @@ from nbvertex.names import BUILTINS
 from nbvertex.trace import PLAIN, Function, Trace, Value, join
 
 LITERALS = frozenset({"list()", "dict()", "set()", "tuple()"})
+MADE = frozenset(  # classes that calls have made
+    "type() collections.namedtuple() typing.NamedTuple() typing.TypedDict() typing.NewType() enum.Enum() enum.IntEnum() "
+    "enum.StrEnum() enum.Flag() enum.IntFlag() dataclasses.make_dataclass()".split()
+)
 CALLED = frozenset(
     {"__init__", "__new__", "__post_init__", "__init_subclass__", "__call__"}
 )  # run by calls, seen as such
@@ -205,6 +209,13 @@ class Stage:
             if not called:
                 now.carried.add(name)
 
+    def need_definitions(self, line: int) -> None:
+        """Any function or class may be looked up by its name, and what it reads with it."""
+        for name, value in list(self.env.items()):
+            if value.at & self.code or self.kind(value) in MADE:
+                self.need(name, line, called=False)
+                self.wake(value.at, line)
+
     def bind(self, name: str, value: Value, line: int, *, sure: bool) -> None:
         if sure:
             self.env[name] = value
@@ -268,6 +279,8 @@ class Stage:
         """A value is looked at: the functions that come with it may need names of their own."""
         if value.path and not value.path.endswith("()"):
             self.state(library.loaded(value.path), line)
+            if value.path.partition(".")[0] == "__main__":
+                self.now.everything = self.now.everything or line
         if value.at or value.within:
             self.wake(value.all, line)
 

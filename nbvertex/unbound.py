@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -42,15 +43,19 @@ def find(notebook: str, cells: Sequence[Seen], *, severity: str) -> Iterator[Pro
     ever = {name for cell in running for name in cell.analysis.facts.binds}
     anything = any(_binds_anything(cell) for cell in running)
     before: set[str] = set()
+    texted = False  # annotations are kept as text, which nobody need evaluate
     for cell in running:
         if _binds_anything(cell):
             return  # from here on, any name may have been bound
+        before |= _on_builtins(cell.analysis.python)
+        texted = texted or bool(_TEXTED.search(cell.analysis.python))
         for name in _missing(cell, before):
             late = name in cell.analysis.late
-            line = None if late and (anything or name in ever) else _line(cell.analysis.python, name)
-            if line is not None:
+            code = None if late and (anything or name in ever) else _Reads(cell.analysis.python, name, texted)
+            line = code.line() if code else None
+            if code and line is not None:
                 place = Place(notebook, cell.position, line, cell.step)
-                sure = _sure(cell.analysis.python, name)
+                sure = code.sure()
                 yield _problem(name, place, cells, before, severity if sure else "warning", severity)
         before.update(cell.analysis.facts.binds)
 
@@ -93,33 +98,81 @@ def _problem(
     return Problem("undefined-name", f"`{name}` is defined nowhere", place, hint, severity)
 
 
-def _line(python: str, name: str) -> int | None:
-    """Where the code itself reads the name; None where only the text of a magic or shell line has it."""
-    found = (
-        node.lineno + text.above
-        for text in texts(python)
-        for node in ast.walk(text.tree)
-        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
-    )
-    return min(found, default=None)
+_TEXTED = re.compile(r"(?m)^\s*from\s+__future__\s+import\b.*\bannotations\b")
 
 
-def _sure(python: str, name: str) -> bool:
-    """The name is read whenever the cell runs, or by a function; not only in a branch, or where a failure is caught."""
-    waiting: list[ast.AST] = [text.tree for text in texts(python)]
-    while waiting:
-        node = waiting.pop()
-        match node:
-            case ast.Name(id=found, ctx=ast.Load()) if found == name:
-                return True
-            case (
-                ast.If(test=first) | ast.While(test=first) | ast.IfExp(test=first) | ast.Match(subject=first)
-            ):
-                waiting.append(first)
-            case ast.For(iter=first) | ast.AsyncFor(iter=first) | ast.BoolOp(values=[first, *_]):
-                waiting.append(first)
-            case ast.Try(finalbody=last) | ast.TryStar(finalbody=last):
-                waiting += last
-            case _:
-                waiting += ast.iter_child_nodes(node)
-    return False
+def _on_builtins(python: str) -> set[str]:
+    """The names that a cell may make everybody's: ``builtins.x = 1``, ``setattr(builtins, "x", 1)``."""
+    if "builtins" not in python:
+        return set()
+    found: set[str] = set()
+    for text in texts(python):
+        for node in ast.walk(text.tree):
+            match node:
+                case ast.Attribute(attr=name, ctx=ast.Store()):
+                    found.add(name)
+                case ast.Constant(value=str(name)) if name.isidentifier():
+                    found.add(name)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """Where a cell's code reads a name.
+
+    Args:
+        python: the code.
+        name: in question.
+        texted: its annotations are no code.
+    """
+
+    python: str
+    name: str
+    texted: bool
+
+    def line(self) -> int | None:
+        """The first line; None where only the text of a magic or shell line has it, or an annotation."""
+        found = (
+            node.lineno + text.above
+            for text in texts(self.python)
+            for node in self._nodes(text.tree)
+            if isinstance(node, ast.Name) and node.id == self.name and isinstance(node.ctx, ast.Load)
+        )
+        return min(found, default=None)
+
+    def _nodes(self, tree: ast.AST) -> Iterator[ast.AST]:
+        waiting = [tree]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += self._children(node)
+
+    def _children(self, node: ast.AST) -> Iterator[ast.AST]:
+        left_out = ("annotation", "returns") if self.texted else ()
+        for field, value in ast.iter_fields(node):
+            if field not in left_out:
+                parts = value if isinstance(value, list) else [value]
+                yield from (part for part in parts if isinstance(part, ast.AST))
+
+    def sure(self) -> bool:
+        """It is read whenever the cell runs, or by a function; not only in a branch, or where a failure is caught."""
+        waiting: list[ast.AST] = [text.tree for text in texts(self.python)]
+        while waiting:
+            node = waiting.pop()
+            match node:
+                case ast.Name(id=found, ctx=ast.Load()) if found == self.name:
+                    return True
+                case (
+                    ast.If(test=first)
+                    | ast.While(test=first)
+                    | ast.IfExp(test=first)
+                    | ast.Match(subject=first)
+                ):
+                    waiting.append(first)
+                case ast.For(iter=first) | ast.AsyncFor(iter=first) | ast.BoolOp(values=[first, *_]):
+                    waiting.append(first)
+                case ast.Try(finalbody=last) | ast.TryStar(finalbody=last):
+                    waiting += last
+                case _:
+                    waiting += self._children(node)
+        return False

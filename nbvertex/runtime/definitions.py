@@ -10,7 +10,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from . import code as codes
 
@@ -88,27 +88,7 @@ def _globals_of(function: types.FunctionType) -> Any:
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is not None and vars(module) is function.__globals__:
         return name
-    return Globals.of(function.__globals__)
-
-
-class Globals:
-    """The global names of code that belongs to no module; a plain dict on the other side."""
-
-    _known: ClassVar[dict[int, Globals]] = {}  # one for each dict, so that functions still share it
-
-    def __init__(self, contents: dict[str, Any]) -> None:
-        self.contents = contents
-
-    @classmethod
-    def of(cls, contents: dict[str, Any]) -> Globals:
-        """The one that stands for this dict."""
-        found = cls._known.get(id(contents))
-        if found is None or found.contents is not contents:
-            found = cls._known[id(contents)] = cls(contents)
-        return found
-
-    def __reduce__(self) -> Reduced:
-        return dict, (), None, None, iter([(k, v) for k, v in self.contents.items() if k != "__builtins__"])
+    return function.__globals__  # of code that belongs to no module
 
 
 def make_function(

@@ -181,7 +181,7 @@ def held_objects() -> dict[int, str]:
 _HELD = {
     "sys": ("path", "modules", "argv", "meta_path", "path_hooks", "path_importer_cache", "warnoptions"),
     "warnings": ("filters",),
-    "builtins": (),
+    "builtins": ("__dict__",),
 }
 
 
