@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nbvertex import jobs
 from nbvertex.errors import Place, StepFailed
 from nbvertex.events import RunEvent
 from nbvertex.flight import Crashed, Flight, Landed, why_crashed
 from nbvertex.interrupts import Interrupts
 from nbvertex.ledger import Ledger
 from nbvertex.lineage import Outcome
+from nbvertex.runtime import jobs
 from nbvertex.state import as_held, difference
 
 

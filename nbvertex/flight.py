@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from nbvertex import jobs
 from nbvertex.errors import (
     NbvertexError,
     Place,
@@ -27,8 +26,9 @@ from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, Survey
 from nbvertex.home import cannot_write
 from nbvertex.lineage import CellRow, Outcome
 from nbvertex.locks import Lock
-from nbvertex.outputs import Output
 from nbvertex.plan import Planned
+from nbvertex.runtime import jobs
+from nbvertex.runtime.outputs import Output
 from nbvertex.state import Inputs
 
 NO_SPACE = re.compile(r"OSError: \[Errno (\d+)\] (.*?)(?:: '(.*)')?")

@@ -26,8 +26,8 @@ from nbvertex.events import (
     StepResult,
     StepState,
 )
-from nbvertex.outputs import Outputs
 from nbvertex.pipeline import Pipeline
+from nbvertex.runtime.outputs import Outputs
 
 MARK = "nbvertex"  # the key of our metadata
 WITH_IDS = (4, 5)  # the first nbformat whose cells have ids

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from nbvertex import ipython_syntax, worker
+from nbvertex.displays import plain
 from nbvertex.environment import Packages, interpreter
 from nbvertex.errors import Place, StepFailed, UsageError, nearest
 from nbvertex.errors import Refused as RefusedValue
-from nbvertex.jobs import CellJob, Done, Failed, Job, Refused
 from nbvertex.pipeline import SETUP, Cell, Pipeline, Step
+from nbvertex.runtime.jobs import CellJob, Done, Failed, Job, Refused
 from nbvertex.values import Values
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -151,9 +152,9 @@ class Bench:
                 for event in pool.poll():
                     match event:
                         case worker.CellEnded(position=position, outputs=shown):
-                            outputs[position] = shown
+                            outputs[position] = plain(shown)
                         case worker.Revised(position=position, outputs=shown):
-                            outputs[position] = shown
+                            outputs[position] = plain(shown)
                         case worker.Ended(result=result):
                             return outputs, result
         except BaseException:  # nothing may go on behind the back of whoever is interrupted

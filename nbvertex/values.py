@@ -6,8 +6,8 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nbvertex.jobs import Done
 from nbvertex.runtime import container, definitions, formats, kinds, pickler
+from nbvertex.runtime.jobs import Done
 
 THERE, HERE = "nbvertex_runtime", "nbvertex.runtime"  # what the runtime is called in a step, and here
 

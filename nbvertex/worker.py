@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -20,7 +21,8 @@ from typing import Any
 from nbvertex.errors import Refused as CannotRun
 from nbvertex.errors import UsageError
 from nbvertex.interpreters import resolve_python
-from nbvertex.jobs import (
+from nbvertex.runtime import tree, wire
+from nbvertex.runtime.jobs import (
     CellEnded,
     CellJob,
     CellStarted,
@@ -37,8 +39,7 @@ from nbvertex.jobs import (
     Surveyed,
     Waiting,
 )
-from nbvertex.line import PIECE, Line
-from nbvertex.runtime import tree, wire
+from nbvertex.runtime.line import PIECE, Line
 
 __all__ = [
     "CellEnded", "CellJob", "CellStarted", "Died", "Done", "Ended", "Event", "Failed", "Job", "Output", "Pool",
@@ -59,7 +60,7 @@ class Pool:
 
     Args:
         python: the interpreter (see `resolve_python`).
-        preload: modules that the steps import, dotted.
+        preload: modules that the steps import, dotted; None: `expect` tells them.
         env: the environment variables, by default this process's.
         cwd: the folder in which the warm process starts: what can be imported from there is not preloaded.
         without: modules of `preload` that are known not to be fit for it (`Pool.without` of an earlier pool):
@@ -76,7 +77,7 @@ class Pool:
         self,
         python: str,
         *,
-        preload: tuple[str, ...] = (),
+        preload: tuple[str, ...] | None = (),
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         without: Mapping[str, str] = MappingProxyType({}),
@@ -86,7 +87,8 @@ class Pool:
         if not hasattr(os, "fork"):
             raise CannotRun("steps run on Linux and macOS", hint="on Windows use its Subsystem for Linux")
         self._python = python
-        self._preload = preload
+        self._preload = preload or ()
+        self._later: int | None = None  # a pipe, until the warm process knows what to import
         self._env = {"PYTHONHASHSEED": "0", **(os.environ if env is None else env)}
         self._cwd = cwd
         self.without = dict(without)  # modules that each step imports itself, and why
@@ -97,21 +99,37 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._looked, self._trickles = 0.0, False
         self._kills = _memory_kills()
-        self._start_warm()
+        self._start_warm(waits=preload is None)
 
     # ------------------------------------------------------------------------------------ the warm process
 
-    def _start_warm(self) -> None:
+    def expect(self, preload: tuple[str, ...]) -> None:
+        """Tell a pool that was made without it what the steps import."""
+        assert self._later is not None
+        self._preload = preload
+        self._be_patient()
+        with os.fdopen(self._later, "w", encoding="utf-8") as pipe, contextlib.suppress(BrokenPipeError):
+            json.dump(preload, pipe)  # `poll` finds a warm process that has ended
+        self._later = None
+
+    def _be_patient(self) -> None:
+        self._patience = time.monotonic() + self._start_limit if self._preload else math.inf
+
+    def _start_warm(self, *, waits: bool = False) -> None:
         self._control, theirs = socket.socketpair()
         self._ready = False
-        self._patience = time.monotonic() + self._start_limit if self._preload else math.inf
+        self._be_patient()
         self._decoder = wire.Decoder()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - the warm process writes there until it ends
-        settings = json.dumps({"preload": list(self._preload), "without": self.without, "spawn": False})
+        settings: dict[str, Any] = {"preload": self._preload, "without": self.without, "spawn": False}
+        handed = [theirs.fileno()]
+        if waits:
+            settings["later"], self._later = os.pipe()
+            handed.append(settings["later"])
         try:
             self._warm = subprocess.Popen(
-                [self._python, str(self._runtime), "warm", str(theirs.fileno()), settings],
-                pass_fds=[theirs.fileno()],
+                [self._python, str(self._runtime), "warm", str(theirs.fileno()), json.dumps(settings)],
+                pass_fds=handed,
                 env=self._env,
                 cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
@@ -122,9 +140,12 @@ class Pool:
         except OSError as error:
             self._control.close()
             self._complaints.close()
+            self._never_told()
             raise UsageError(f"{self._python} cannot be started: {error.strerror}") from error
         finally:
             theirs.close()
+            for fd in handed[1:]:
+                os.close(fd)
         self._selector.register(self._control, selectors.EVENT_READ, self._hear_warm)
 
     def _hear_warm(self, mask: int) -> list[Event]:
@@ -369,12 +390,18 @@ class Pool:
             self._forget(line)
         self._selector.close()
         self._control.close()
+        self._never_told()
         try:
             self._warm.wait(_PATIENCE if self._ready else 0)
         except subprocess.TimeoutExpired:
             tree.end(self._warm.pid)
             self._warm.wait()
         self._complaints.close()
+
+    def _never_told(self) -> None:
+        if self._later is not None:
+            os.close(self._later)
+            self._later = None
 
 
 def _how_it_ended(code: int) -> str:

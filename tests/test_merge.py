@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbvertex.merge import Frame, Merge, Text
 from nbvertex.runtime import streams, wire
+from nbvertex.runtime.merge import Frame, Merge, Text
 
 MARK = b"\x00mark-of-16-bytes"
 # what a step does: text on one of two streams, or a frame; texts may look like the beginning of a mark

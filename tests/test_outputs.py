@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbvertex.outputs import Outputs
+from nbvertex.runtime.outputs import Outputs
 
 
 def display(text: str) -> dict[str, Any]:

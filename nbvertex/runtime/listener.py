@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from nbvertex.jobs import (
+from .jobs import (
     CellEnded,
     CellStarted,
     Died,
@@ -22,8 +22,8 @@ from nbvertex.jobs import (
     Surveyed,
     Waiting,
 )
-from nbvertex.merge import Item, Text
-from nbvertex.outputs import Outputs
+from .merge import Item, Text
+from .outputs import UPDATE, Outputs
 
 Frame = dict[str, Any]
 
@@ -43,6 +43,7 @@ class Listener:
         self._outputs: dict[int, Outputs] = {}
         self._counts = {cell.position: cell.count for cell in job.cells}
         self._displays: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        self._afar: dict[str, tuple[int, dict[str, Any]]] = {}  # changes of displays that are not this step's
         self._traceback: tuple[str, ...] = ()
 
     def hear(self, item: Item) -> Iterator[Event]:
@@ -88,10 +89,13 @@ class Listener:
         if frame["display_id"] in self._displays:
             yield from self._update(frame, blobs)
         output = {"output_type": "display_data", "data": frame["data"], "metadata": frame["metadata"]}
+        shown = dict(output)
+        if frame["display_id"] is not None:
+            output["transient"] = {"display_id": frame["display_id"]}
         if self._add(output):
             if frame["display_id"] is not None:
                 self._displays.setdefault(frame["display_id"], []).append((self._position, output))
-            yield self._output(dict(output))
+            yield self._output(shown)
 
     def _update(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         data, metadata, display = frame["data"], frame["metadata"], frame["display_id"]
@@ -103,14 +107,18 @@ class Listener:
                 and position != self._position
             ):
                 yield Revised(self.job.id, position, outputs.final())
-        yield self._output(
-            {
-                "output_type": "update_display_data",
-                "data": data,
-                "metadata": metadata,
-                "transient": {"display_id": display},
-            }
-        )
+        told = {"output_type": UPDATE, "data": data, "metadata": metadata, "transient": {"display_id": display}}
+        if display not in self._displays:
+            self._update_afar(display, told)
+        yield self._output(dict(told))
+
+    def _update_afar(self, display: str, update: dict[str, Any]) -> None:
+        """The display may be one of an earlier step's: its last content is kept, for `displays.settled`."""
+        position, known = self._afar.get(display, (0, update))
+        if position and self._outputs[position].holds(known):
+            self._outputs[position].update(known, update["data"], update["metadata"])
+        elif self._add(update):
+            self._afar[display] = self._position, update
 
     def _result(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         output = {

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 Output = dict[str, Any]
+UPDATE = "update_display_data"  # of a display that an earlier step shows: no output of this cell
 _OVERHEAD = 300  # bytes that an output takes beside its data
 
 
@@ -19,6 +20,7 @@ class Outputs:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._list: list[Output] = []
         self._reset()
         self._clear_next = False
         self._decoders = {
@@ -26,8 +28,8 @@ class Outputs:
         }
 
     def _reset(self) -> None:
-        self._list: list[Output] = []
-        self._size = 0
+        self._list = [output for output in self._list if output["output_type"] == UPDATE]
+        self._size = sum(map(_size, self._list))
         self._dropped = 0
         self._notice: Output | None = None
 

@@ -10,10 +10,10 @@ import socket
 from collections import deque
 from collections.abc import Iterable
 
-from nbvertex.jobs import Event, Job
-from nbvertex.listener import Listener
-from nbvertex.merge import STREAMS, Item, Merge
-from nbvertex.runtime import tree, wire
+from . import tree, wire
+from .jobs import Event, Job
+from .listener import Listener
+from .merge import STREAMS, Item, Merge
 
 PIECE = 1 << 18  # bytes read at once
 _LEFT_BEHIND = 4 << 20  # bytes read from a pipe after the process has ended: more than a pipe holds
