@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from nbvertex.scopes import Layer
 from nbvertex.trace import PLAIN, Call, Partly, Trace, Value, dotted, join, part
 
-
 NAMESPACES = frozenset(  # attributes by which code gets at the names around it
     "__globals__ f_globals f_locals f_back tb_frame gi_frame cr_frame".split()
 )

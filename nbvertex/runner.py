@@ -18,6 +18,7 @@ from nbvertex import plan as plans
 from nbvertex.cache import Keys
 from nbvertex.conductor import Conductor
 from nbvertex.deck import Deck, Processes, Settings
+from nbvertex.displays import settled
 from nbvertex.environment import Packages, interpreter
 from nbvertex.errors import Interrupted, NbvertexError
 from nbvertex.events import CellResult, RunEnded, RunEvent, RunResult, RunStarted, RunState, StepResult
@@ -232,7 +233,7 @@ def _conduct(
         started=row.started,
         ended=ended,
         parameters=row.parameters,
-        steps=_all_results(conductor, error),
+        steps=settled(_all_results(conductor, error)),
         error=error,
         left=conductor.left,
     )
