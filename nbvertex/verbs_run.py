@@ -101,10 +101,11 @@ def run(session: Session, /, notebook: str, out: str | None, split: str | None, 
     watched = {name: said.pop(name) for name in ("as_json", "log_output", "progress_bar")}
     given = running.Given(*(said.pop(name) for name in GIVEN))
     how = running.How(cache=not said.pop("no_cache"), **said)
-    opened = reading.open_notebook(notebook, split=split)
-    say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
-    with _watched(session, out, **watched) as view:
-        ran = running.run(opened, out, given=given, how=how, on_event=view)
+    with running.ahead(how) as pools:
+        opened = reading.open_notebook(notebook, split=split)
+        say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
+        with _watched(session, out, **watched) as view:
+            ran = running.run(opened, out, given=given, how=how, on_event=view, pool_factory=pools)
     _tell_run(ran, out, as_json=watched["as_json"])
 
 

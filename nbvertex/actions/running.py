@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbvertex import output_file
 from nbvertex.actions.output import Copy, Ran
@@ -15,6 +18,9 @@ from nbvertex.errors import StoreError, UsageError
 from nbvertex.events import RunEvent
 from nbvertex.home import Home, find
 from nbvertex.pipeline import Json, Pipeline
+
+if TYPE_CHECKING:
+    from nbvertex.ahead import Ahead
 
 STDOUT = "-"
 
@@ -66,6 +72,7 @@ def run(
     given: Given | None = None,
     how: How | None = None,
     on_event: Callable[[RunEvent], None] = lambda event: None,
+    pool_factory: Ahead | None = None,
 ) -> Ran:
     """Run a notebook as isolated steps.
 
@@ -75,6 +82,7 @@ def run(
         given: values for parameters.
         how: the rest of what may be said.
         on_event: hears what happens while it happens.
+        pool_factory: what `ahead` gave.
 
     Raises:
         ParameterError, UsageError: before anything runs.
@@ -101,8 +109,22 @@ def run(
         only=how.only,
         start=how.start,
         on_event=_both(copy, on_event),
+        pool_factory=pool_factory,
     )
     return _within_limit(copy.finish(result), find(path), settings.store_limit)
+
+
+def ahead(how: How) -> AbstractContextManager[Ahead | None]:
+    """Start the processes of a run before its notebook is read; None where it is not known which they will be.
+
+    Args:
+        how: how it will be run.
+    """
+    if how.python is not None:
+        return nullcontext()
+    from nbvertex.ahead import Ahead
+
+    return Ahead(sys.executable, Path(how.cwd or ""))
 
 
 def resume(

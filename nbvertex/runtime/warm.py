@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> NoReturn:
 
     Args:
         arguments: ``warm`` or ``spare``, the descriptor of the socket to the host or to the warm process,
-            and the settings as JSON: ``preload``, ``without``, ``spawn``.
+            and the settings as JSON: ``preload``, ``without``, ``spawn``, ``later`` (a pipe that tells ``preload``).
     """
     try:
         _begin(*arguments)
@@ -52,6 +52,8 @@ def _begin(role: str, fd: str, text: str) -> None:
     shell.forbid_input()
     shown = widgets.Widgets(ip.kernel)
     shown.install()
+    if "later" in settings:
+        settings["preload"] = _told(settings.pop("later"))
     birth = Birth(role, int(fd), settings, environ, folder, handlers)
     birth.imports(ip, outputs)
     step.rehearse(ip)
@@ -60,6 +62,15 @@ def _begin(role: str, fd: str, text: str) -> None:
         process.die_with(settings["parent"])
         ready.live(sock)
     Warm(sock, ready, birth).serve()
+
+
+def _told(pipe: int) -> list[str]:
+    with os.fdopen(pipe, "rb") as file:
+        text = file.read()
+    if not text:  # the host needs no steps, or has gone
+        os._exit(0)
+    names: list[str] = json.loads(text)
+    return names
 
 
 @dataclass
