@@ -1,0 +1,254 @@
+"""What runs as a container does here: a process in a mapped environment, in a clean folder, with its output kept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from nbvertex.emulator.images import Image, Images
+from nbvertex.emulator.lightweight import without_installation
+from nbvertex.emulator.spawning import Child, Spawning
+from nbvertex.emulator.times import Timer
+
+
+class CannotStart(Exception):
+    """A container cannot be started; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A container to run.
+
+    Args:
+        image: as the job names it.
+        words, args: command and arguments.
+        env: variables that the job sets.
+        folder: where its clean folder and its log lie, below the folder of attempts.
+        job: the id under which its log entries are found.
+        labels: more of them.
+        timeout: seconds it may run.
+    """
+
+    image: str
+    words: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+    job: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a container ended: its status, the last line it printed, its log, whether its time was over."""
+
+    code: int
+    last: str
+    log: str
+    timed_out: bool = False
+
+
+class Launcher(Protocol):
+    """Runs containers."""
+
+    async def run(self, command: Command) -> Exit:
+        """Run one until it ends; where the caller is cancelled, no process of it is left.
+
+        Raises:
+            Unmapped, CannotStart: it cannot be started.
+        """
+        ...
+
+    def path(self, uri: str) -> str:
+        """The file that a URI stands for."""
+        ...
+
+
+Heard = Callable[[Command, str, str, float], None]
+"""Hears a line of a container: the command, `stdout` or `stderr`, the text without its end, the time."""
+
+GRACE = 5.0  # seconds between being asked to end and being ended
+HERE = Path(__file__).parent
+SYSTEM = ("/bin/", "/usr/", "/sbin/")  # in every image; a path elsewhere is one of this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all containers share.
+
+    Args:
+        attempts: the folder below which each has its own.
+        buckets: the folder in which the buckets lie.
+        env: variables that lead Google's clients to the emulator.
+        folder: where commands given by absolute path run; None where they have a clean folder as well.
+        path: the search path after the environment's own.
+    """
+
+    attempts: Path
+    buckets: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    path: str = field(default_factory=lambda: os.environ.get("PATH", os.defpath))
+
+
+class Processes:
+    """Runs containers as processes of this machine.
+
+    Args:
+        images: which environment stands for which image.
+        surroundings: what all containers share.
+        spawning: starts processes.
+        timer: for timeouts.
+        heard: hears every line.
+        most: how many run at once; more wait.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        surroundings: Surroundings,
+        spawning: Spawning,
+        timer: Timer,
+        heard: Heard = lambda *_: None,
+        most: int = 32,
+    ) -> None:
+        self._images = images
+        self._around = surroundings
+        self._spawning = spawning
+        self._timer = timer
+        self._heard = heard
+        self._turns = asyncio.Semaphore(most)
+
+    def path(self, uri: str) -> str:
+        """As `Launcher.path`."""
+        if uri.startswith("gs://"):
+            return str(self._around.buckets / uri[len("gs://") :])
+        return uri.removeprefix("file://")
+
+    async def run(self, command: Command) -> Exit:
+        """As `Launcher.run`."""
+        async with self._turns:
+            return await self.run_now(command)
+
+    async def run_now(self, command: Command) -> Exit:
+        """As `run`, however many run."""
+        image = self._images.find(command.image)
+        words, requirements = without_installation((*(command.words or image.entrypoint), *command.args))
+        if not words:
+            raise CannotStart(
+                f"The container has no command, and the image {command.image!r} has no entrypoint in the table of images."
+            )
+        if requirements:
+            await self._demand(image, requirements)
+        folder = self._around.attempts / command.folder
+        log = folder.with_name(f"{folder.name}.log")
+        cwd = await asyncio.to_thread(self._prepare, folder, image, words[0])
+        env = self._env(image, command, folder)
+        with log.open("ab", buffering=0) as file:
+            output = Output(command, file.write, self._heard, self._timer)
+            child = await self._spawning.start(image.python, words, env, str(cwd), output.take)
+            try:
+                timed_out = await self._wait(child, command.timeout)
+            finally:
+                output.closed = True
+        code = child.code
+        return Exit(128 - code if code < 0 else code, output.last, str(log), timed_out)
+
+    async def _demand(self, image: Image, requirements: list[str]) -> None:
+        missing = await self._spawning.missing(image.python, requirements)
+        if missing:
+            raise CannotStart(
+                f"The component wants packages that {image.python} does not have: {', '.join(missing)}. "
+                "Nothing is downloaded here: install them into that environment."
+            )
+
+    def _prepare(self, folder: Path, image: Image, program: str) -> Path:
+        """Make the clean folder; where the process works."""
+        if folder.exists():
+            shutil.rmtree(folder)
+        if image.folder:
+            shutil.copytree(image.folder, folder, symlinks=True)
+        else:
+            folder.mkdir(parents=True)
+        if self._around.folder is not None and os.path.isabs(program) and not program.startswith(SYSTEM):
+            return self._around.folder
+        return folder
+
+    def _env(self, image: Image, command: Command, folder: Path) -> dict[str, str]:
+        home, temporary = self._around.attempts / "home", folder.with_name(f"{folder.name}.tmp")
+        for one in (home, temporary):
+            one.mkdir(parents=True, exist_ok=True)
+        programs = self._spawning.programs(image.python)
+        env = {
+            "PATH": f"{programs}{os.pathsep}{self._around.path}",
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "LANG": "C.UTF-8",
+            "PIP_NO_INDEX": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "NBVERTEX_EMULATOR_BUCKETS": f"{self._around.buckets}/",
+            **self._around.env,
+            **image.env,
+            **{name: self._inside(value) for name, value in command.env.items()},
+        }
+        given = env.get("PYTHONPATH")
+        env["PYTHONPATH"] = os.pathsep.join([str(HERE / "inside"), *([given] if given else [])])
+        return env
+
+    def _inside(self, value: str) -> str:
+        """A variable that names a file below /gcs/, as the file that it is here."""
+        return f"{self._around.buckets}/{value[len('/gcs/') :]}" if value.startswith("/gcs/") else value
+
+    async def _wait(self, child: Child, limit: float | None) -> bool:
+        """Wait for the end; whether its time was over before."""
+        try:
+            alarm = asyncio.ensure_future(
+                self._timer.sleep(limit) if limit is not None else asyncio.Event().wait()
+            )
+            try:
+                await asyncio.wait([alarm, child.ended], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                alarm.cancel()
+            if child.ended.done():
+                return False
+            await child.stop(GRACE)
+            return True
+        except asyncio.CancelledError:
+            await asyncio.shield(child.stop(GRACE))
+            raise
+
+
+class Output:
+    """The output of one container: kept as it comes, told line by line."""
+
+    def __init__(
+        self, command: Command, write: Callable[[bytes], object], heard: Heard, timer: Timer
+    ) -> None:
+        self._command = command
+        self._write = write
+        self._heard = heard
+        self._timer = timer
+        self._rest = {"stdout": b"", "stderr": b""}
+        self.last = ""
+        self.closed = False
+
+    def take(self, stream: str, data: bytes) -> None:
+        """Take what came; nothing means that the stream has ended."""
+        if self.closed:
+            return
+        self._write(data)
+        *lines, rest = (self._rest[stream] + data).split(b"\n")
+        if rest and (not data or len(rest) > 1 << 16):
+            lines, rest = [*lines, rest], b""
+        self._rest[stream] = rest
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            if text.strip():
+                self.last = text.strip()[:500]
+            self._heard(self._command, stream, text, self._timer.now())
