@@ -18,7 +18,7 @@ from nbvertex.files import Files
 from nbvertex.flight import Crashed, Flight, Landed
 from nbvertex.interrupts import Interrupts
 from nbvertex.ledger import Entry, Ledger
-from nbvertex.lineage import Outcome
+from nbvertex.lineage import Outcome, Touched
 from nbvertex.locks import Lock
 from nbvertex.past import Past
 from nbvertex.plan import Plan, Planned
@@ -275,7 +275,7 @@ class Conductor:
             return False  # a file has changed since
         if flight.cached:
             return not aside and self._files.same(landed.outcome.read)
-        read = self._files.inputs(landed.read)
+        read = self._files.inputs(landed.outcome.touched.read)
         return aside.isdisjoint(landed.outcome.change.names) and not self._files.touched_since(
             read, flight.started
         )
@@ -339,7 +339,7 @@ class Conductor:
         if self._keys is None or flight.key is None:
             return landed.outcome, never(flight.planned.step)
         kept = self._keys.judge(
-            flight.planned, flight.inputs, landed.outcome.change, landed.read, landed.written
+            flight.planned, flight.inputs, landed.outcome.change, touched.read, touched.written
         )
         if kept.why_not is None:
             self.ledger.keep_files(kept.written)
@@ -356,7 +356,13 @@ class Conductor:
             self._mend(Damaged(bad.digest, "is damaged"))
             return
         now, why = time.time(), str(crash.error)
-        outcome = Outcome(run=self.ledger.run, started=flight.started, ended=now)
+        outcome = Outcome(
+            run=self.ledger.run,
+            touched=Touched(read=crash.read),
+            widgets=dict(crash.widgets),
+            started=flight.started,
+            ended=now,
+        )
         state: StepState = "done" if crash.wanted else "failed"
         row = row_of(flight, state, ended=now, error=why)
         self.ledger.ended(Entry(row, outcome, tuple(flight.cells.values())))
@@ -390,6 +396,7 @@ class Conductor:
         self._mended[digest] += 1
         if not makers or max(makers) < self.plan.first or self._mended[digest] > MOST_MENDS:
             raise damage
+        touched = landed.outcome.touched
         self._save()
         self.ledger.forget(digest)
         state = State()

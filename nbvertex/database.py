@@ -53,6 +53,10 @@ MIGRATIONS = (
     CREATE TABLE blobs (digest TEXT PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE outcomes ADD COLUMN touched TEXT;
+    ALTER TABLE outcomes ADD COLUMN widgets BLOB;
+    """,
 )
 
 

@@ -12,7 +12,7 @@ from nbvertex.events import RunEvent
 from nbvertex.flight import Crashed, Flight, Landed, why_crashed
 from nbvertex.interrupts import Interrupts
 from nbvertex.ledger import Ledger
-from nbvertex.lineage import Outcome
+from nbvertex.lineage import Outcome, Touched
 from nbvertex.runtime import jobs
 from nbvertex.state import as_held, difference
 
@@ -193,7 +193,7 @@ class Deck:
             started=flight.started,
             ended=time.time(),
         )
-        return Landed(outcome, result.files_read, result.files_written)
+        return Landed(outcome)
 
     def _timed_out(self, flight: Flight) -> Crashed:
         place = Place(notebook=self._settings.notebook, cell=flight.at, step=flight.planned.name)
@@ -216,3 +216,5 @@ class Deck:
         for flight in self._jobs.values():
             flight.land(now)
         self._jobs.clear()
+            touched=Touched(read=result.files_read, written=result.files_written),
+            widgets=result.widgets,

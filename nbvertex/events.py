@@ -181,6 +181,7 @@ class StepResult:
     name: str
     state: StepState = "queued"
     attempt: int = 1
+        widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
     source: str | None = None
     started: float | None = None
     ended: float | None = None
@@ -191,6 +192,7 @@ class StepResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """What a run did.
+    widgets: Mapping[str, Any] = field(default_factory=dict)
 
     Args:
         run: its id.

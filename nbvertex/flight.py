@@ -44,8 +44,7 @@ class Landed:
     """
 
     outcome: Outcome
-    read: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,15 @@ class Crashed:
         again: whether another attempt may help.
         wanted: the notebook ended the run here itself, with `sys.exit()`.
     """
+        read: the files that it was seen to read.
+        widgets: what its widgets showed, as a notebook's metadata keeps it.
 
     error: NbvertexError
     again: bool = True
     wanted: bool = False
 
+    read: tuple[str, ...] = ()
+    widgets: Mapping[str, Any] = field(default_factory=dict)
 
 @dataclass(slots=True)
 class Flight:
@@ -198,12 +201,12 @@ def why_crashed(result: jobs.Result, flight: Flight, notebook: str) -> Crashed:
         return Place(notebook=notebook, cell=cell, line=line, step=planned.name)
 
     match result:
-        case jobs.Failed(position=position, ename=ename, evalue=evalue, line=line, hint=hint):
-            message = f"{ename}: {evalue}" if evalue else ename
-            if ends_the_run(ename, evalue):
-                left = StepFailed(message, place=place(position, line))
-                return Crashed(left, again=False, wanted=True)
-            return Crashed(StepFailed(message, place=place(position, line), hint=hint))
+        case jobs.Failed(position=position, ename=ename, evalue=evalue, line=line):
+            wanted = ends_the_run(ename, evalue)
+            error = StepFailed(
+                f"{ename}: {evalue}" if evalue else ename, place=place(position, line), hint=result.hint
+            )
+            return Crashed(error, not wanted, wanted, result.files_read, result.widgets)
         case jobs.Refused(problems=problems):
             return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
         case jobs.Died(message=message):

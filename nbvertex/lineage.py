@@ -83,6 +83,20 @@ class StepRow(Record, frozen=True, kw_only=True):
     ended: float | None = None
     error: str | None = None
 
+    @property
+    def finished(self) -> bool:
+        """It ended well and not the run, or its condition did not hold."""
+        if self.outcome is None:
+            return False
+        return self.state == "skipped" or (self.state in ("done", "cached") and self.error is None)
+
+
+class Touched(Record, frozen=True, kw_only=True):
+    """The files that a step was seen to open for reading, and to write, make or take away."""
+
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+
 
 class Outcome(Record, frozen=True, kw_only=True):
     """What an attempt of a step left.
@@ -93,6 +107,8 @@ class Outcome(Record, frozen=True, kw_only=True):
         change: what it did to the state.
         live: the names that were kept; None: all.
         read, written: files that it read, and declared files that it wrote, with their contents' digests.
+        touched: all files that it was seen to open.
+        widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
         started, ended: seconds since the epoch.
     """
 
@@ -102,6 +118,8 @@ class Outcome(Record, frozen=True, kw_only=True):
     live: tuple[str, ...] | None = None
     read: tuple[FileSeen, ...] = ()
     written: tuple[FileSeen, ...] = ()
+    touched: Touched = Touched()
+    widgets: dict[str, Any] = msgspec.field(default_factory=dict)
     started: float = 0.0
     ended: float = 0.0
 
@@ -121,7 +139,7 @@ _RUN = (
     "id, notebook, name, pipeline, parameters, environment, cwd, python, state, started, ended, commit_id, dirty,"
     " output, error"
 )
-_OUTCOME = "outcomes.id, run, change, live, files, started, ended"
+_OUTCOME = "outcomes.id, run, change, live, files, touched, widgets, started, ended"
 _STEP = "position, attempt, name, state, code, key, inputs, outcome, started, ended, error"
 
 
@@ -200,10 +218,14 @@ class Lineage:
         """
         files = msgspec.json.encode([outcome.read, outcome.written]).decode()
         number = tx.execute(
-            "INSERT INTO outcomes (run, change, live, files, started, ended) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outcomes (run, change, live, files, touched, widgets, started, ended)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 outcome.run, msgspec.json.encode(outcome.change),
-                None if outcome.live is None else json.dumps(outcome.live), files, outcome.started, outcome.ended,
+                None if outcome.live is None else json.dumps(outcome.live), files,
+                json.dumps([outcome.touched.read, outcome.touched.written]),
+                _pack([outcome.widgets]) if outcome.widgets else None,
+                outcome.started, outcome.ended,
             ),
         )  # fmt: skip
         tx.many(
@@ -356,8 +378,13 @@ def _outcome(row: Row) -> Outcome:
     return Outcome(
         id=row[0], run=row[1], change=msgspec.json.decode(row[2], type=Change),
         live=None if row[3] is None else tuple(json.loads(row[3])), read=read, written=written,
-        started=row[5], ended=row[6],
+        touched=_touched(row[5]), widgets=_unpack(row[6])[0] if row[6] else {}, started=row[7], ended=row[8],
     )  # fmt: skip
+
+
+def _touched(text: str | None) -> Touched:
+    read, written = json.loads(text) if text else ((), ())
+    return Touched(read=tuple(read), written=tuple(written))
 
 
 def _pack(outputs: Sequence[Mapping[str, Any]]) -> bytes:

@@ -161,6 +161,8 @@ class Cells:
 
     def finish(self, result: RunResult) -> None:
         """Write what every cell did into the notebook, cached ones included, and how it failed."""
+        from nbvertex import report
+
         self._manager.nb.metadata.papermill["exception"] = True if result.error is not None else None
         for step in result.steps.values():
             for did in step.cells.values():
@@ -177,6 +179,9 @@ class Cells:
                     "run": step.source or result.run,
                     "attempt": step.attempt,
                 }
+        widgets = report.widget_state(result)
+        if widgets:
+            self._manager.nb.metadata["widgets"] = {report.WIDGET_STATE: widgets}
         if result.error is not None:
             self.error(result.error)
 

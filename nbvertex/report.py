@@ -32,6 +32,7 @@ from nbvertex.runtime.outputs import Outputs
 MARK = "nbvertex"  # the key of our metadata
 WITH_IDS = (4, 5)  # the first nbformat whose cells have ids
 STOPPED = "nbvertex-stopped"  # the tag of the cells that say where a run stopped
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 INJECTED = "injected-parameters"  # papermill's tag, so that its tools know the cell
 
 
@@ -148,6 +149,9 @@ def compose(raw: Mapping[str, Any], pipeline: Pipeline, result: RunResult, versi
         "parameters": dict(result.parameters),
         "version": version,
     }
+    widgets = widget_state(result)
+    if widgets:
+        metadata["widgets"] = {WIDGET_STATE: widgets}
     step_of = {cell.position: step.name for step in pipeline.steps for cell in step.cells}
     injected = _injected(pipeline, result.parameters)
     stopped = result.error.place.cell if result.error else None
@@ -161,6 +165,12 @@ def compose(raw: Mapping[str, Any], pipeline: Pipeline, result: RunResult, versi
     notebook["cells"] = cells
     _identify(notebook)
     return notebook
+
+
+def widget_state(result: RunResult) -> dict[str, Any]:
+    """The widgets of all steps as a notebook's metadata keeps them; empty where there are none."""
+    models = {model: state for step in result.steps.values() for model, state in step.widgets.items()}
+    return {"state": models, "version_major": 2, "version_minor": 0} if models else {}
 
 
 def _ours(cell: Mapping[str, Any]) -> bool:

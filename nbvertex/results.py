@@ -50,6 +50,7 @@ def result_of(flight: Flight, state: StepState, outcome: Outcome, why: str | Non
             cell.position: _cell_result(cell.position, flight.cells) for cell in flight.planned.step.cells
         },
         why=why,
+        widgets=outcome.widgets,
     )
 
 
