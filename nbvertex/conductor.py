@@ -338,6 +338,7 @@ class Conductor:
         """The outcome with the files it depends on, and why it may not stand for another run."""
         if self._keys is None or flight.key is None:
             return landed.outcome, never(flight.planned.step)
+        touched = landed.outcome.touched
         kept = self._keys.judge(
             flight.planned, flight.inputs, landed.outcome.change, touched.read, touched.written
         )
@@ -396,7 +397,6 @@ class Conductor:
         self._mended[digest] += 1
         if not makers or max(makers) < self.plan.first or self._mended[digest] > MOST_MENDS:
             raise damage
-        touched = landed.outcome.touched
         self._save()
         self.ledger.forget(digest)
         state = State()

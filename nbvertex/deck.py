@@ -190,10 +190,12 @@ class Deck:
             run=self._ledger.run,
             change=difference(flight.inputs, result.names, held),
             live=flight.planned.live,
+            touched=Touched(read=result.files_read, written=result.files_written),
+            widgets=result.widgets,
             started=flight.started,
             ended=time.time(),
         )
-        return Landed(outcome)
+        return Landed(outcome, )
 
     def _timed_out(self, flight: Flight) -> Crashed:
         place = Place(notebook=self._settings.notebook, cell=flight.at, step=flight.planned.name)
@@ -216,5 +218,3 @@ class Deck:
         for flight in self._jobs.values():
             flight.land(now)
         self._jobs.clear()
-            touched=Touched(read=result.files_read, written=result.files_written),
-            widgets=result.widgets,

@@ -176,23 +176,23 @@ class StepResult:
         started, ended: seconds since the epoch; of that run where it is cached.
         cells: position -> what the cell did; all the step's cells.
         why: for a step that was not run, or failed, or is never cached: why.
+        widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
     """
 
     name: str
     state: StepState = "queued"
     attempt: int = 1
-        widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
     source: str | None = None
     started: float | None = None
     ended: float | None = None
     cells: Mapping[int, CellResult] = field(default_factory=dict)
     why: str | None = None
+    widgets: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """What a run did.
-    widgets: Mapping[str, Any] = field(default_factory=dict)
 
     Args:
         run: its id.

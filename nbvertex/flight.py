@@ -55,16 +55,16 @@ class Crashed:
         error: what to tell the user.
         again: whether another attempt may help.
         wanted: the notebook ended the run here itself, with `sys.exit()`.
-    """
         read: the files that it was seen to read.
         widgets: what its widgets showed, as a notebook's metadata keeps it.
+    """
 
     error: NbvertexError
     again: bool = True
     wanted: bool = False
-
     read: tuple[str, ...] = ()
     widgets: Mapping[str, Any] = field(default_factory=dict)
+
 
 @dataclass(slots=True)
 class Flight:
