@@ -195,7 +195,7 @@ class Deck:
             started=flight.started,
             ended=time.time(),
         )
-        return Landed(outcome, )
+        return Landed(outcome)
 
     def _timed_out(self, flight: Flight) -> Crashed:
         place = Place(notebook=self._settings.notebook, cell=flight.at, step=flight.planned.name)
