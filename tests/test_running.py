@@ -15,7 +15,7 @@ import making
 import pytest
 from making import cell
 
-from nbvertex import convert, notebook, runner
+from nbvertex import convert, notebook, report, runner
 from nbvertex.errors import StepFailed
 from nbvertex.events import RunEvent, RunResult, StepChanged
 from nbvertex.home import Home
@@ -55,6 +55,28 @@ def test_notebook_as_steps(tmp_path: Path, jobs: int) -> None:
     second = run(tmp_path, MODELS, jobs=jobs, pool_factory=None)
     assert {step.state for step in second.steps.values()} == {"cached"}
     assert [text(second, position) for position in (3, 4, 5)] == ["True\n"] * 3
+
+
+def widget(name: str) -> str:
+    """A widget as ipywidgets tells a front end of it."""
+    return (
+        "from comm import create_comm\n"
+        f"state = {{'_model_name': {name!r}, '_model_module': 'm', '_model_module_version': '1', 'value': 1}}\n"
+        "one = create_comm(target_name='jupyter.widget', data={'state': state}, metadata={'version': '2.1.0'})\n"
+        "one.send({'method': 'update', 'state': {'value': 2}})\ndel one"
+    )
+
+
+def test_widgets_are_kept_for_the_notebook(tmp_path: Path) -> None:
+    """Of every step, the one that fails included, and of a step from the cache; as nbclient keeps them."""
+    cells = [cell(widget("Slider"), "step:a"), cell(widget("Text") + "\n1 / 0", "step:b")]
+    for state in ("done", "cached"):
+        result = run(tmp_path, cells)
+        assert result.steps["a"].state == state
+        kept = report.widget_state(result)
+        assert (kept["version_major"], kept["version_minor"]) == (2, 0)
+        found = [(one["model_name"], one["state"]["value"]) for one in kept["state"].values()]
+        assert found == [("Slider", 2), ("Text", 2)]
 
 
 def test_error_names_cell_and_line(tmp_path: Path) -> None:
