@@ -102,7 +102,7 @@ class ContainerSteps:
         told = self._executor_input(place, component, inputs)
         _make_room(place, told)
         context = Context(self._order.facts_of(record), told, self._launcher.path)
-        job = str(new_id())
+        job = f"{self._order.name.partition('/pipelineJobs/')[0]}/customJobs/{new_id()}"
         record.jobs.append(job)
         self._journal.changed(record)
         try:
@@ -129,10 +129,19 @@ class ContainerSteps:
             image=context.fill(body.image),
             words=tuple(context.words(body.command)),
             args=tuple(context.words(body.args)),
-            env={"VERTEX_AI_PIPELINES_RUN_LABELS": json.dumps(dict(self._order.labels)), **env},
+            env={
+                **self._order.env,
+                "CLOUD_ML_JOB_ID": job.rpartition("/")[2],
+                "VERTEX_AI_PIPELINES_RUN_LABELS": json.dumps(dict(self._order.labels)),
+                **env,
+            },
             folder=f"pipelines/{self._order.name.rsplit('/', 1)[-1]}/{record.name}_{record.id}.{number}",
             job=job,
-            labels={"task": record.name, "attempt": str(number), "pipeline": self._order.name},
+            labels={
+                "pipeline_job": self._order.name.rpartition("/")[2],
+                "task_name": record.name,
+                "attempt": str(number),
+            },
         )
 
     def _executor_input(self, place: Place, component: Component, inputs: Inputs) -> dict[str, Json]:

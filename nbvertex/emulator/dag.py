@@ -54,6 +54,7 @@ class Order:
         facts: what placeholders stand for.
         fail_fast: start no new task once one has failed.
         labels: the job's.
+        env: variables of every container.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Order:
     facts: Mapping[str, str]
     fail_fast: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def facts_of(self, record: Record) -> Mapping[str, str]:
         """What placeholders stand for in one task."""

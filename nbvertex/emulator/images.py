@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,25 +46,18 @@ class Images:
         self._any = any_image
 
     @classmethod
-    def read(cls, path: Path | None, any_image: str | None = None) -> Images:
-        """The table of a JSON or TOML file: by image an interpreter, or `python`, `entrypoint`, `env`, `folder`.
+    def of(cls, said: Mapping[str, Any], any_image: str | None, folder: Path) -> Images:
+        """The table as it stands in a file: by image an interpreter, or `python`, `entrypoint`, `env`, `folder`.
+
+        Args:
+            said: the table.
+            any_image: the interpreter for every image that is not in it.
+            folder: what relative paths start from.
 
         Raises:
-            ConfigError: the file is no such table.
+            ConfigError: it is no such table.
         """
-        if path is None:
-            return cls(None, any_image)
-        try:
-            text = path.read_text(encoding="utf-8")
-            said = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the table of images {path} cannot be read: {error}") from error
-        table = said.get("images", said) if isinstance(said, dict) else said
-        if not isinstance(table, dict):
-            raise ConfigError(
-                f"{path} is no table of images", hint='for instance {"python:3.11": "/usr/bin/python3"}'
-            )
-        return cls({name: _image(path, name, one) for name, one in table.items()}, any_image)
+        return cls({name: _image(folder, name, one) for name, one in said.items()}, any_image or None)
 
     def find(self, uri: str) -> Image:
         """What stands for an image.
@@ -98,17 +89,17 @@ def _names(uri: str) -> tuple[str, ...]:
 KEYS = {"python", "entrypoint", "env", "folder"}
 
 
-def _image(path: Path, name: str, said: Any) -> Image:
+def _image(folder: Path, name: str, said: Any) -> Image:
     if isinstance(said, str):
         said = {"python": said}
     if not isinstance(said, dict) or not isinstance(said.get("python"), str) or set(said) - KEYS:
         raise ConfigError(
-            f"{path}: image {name!r} wants the path of an interpreter",
+            f"the table of images: {name!r} wants the path of an interpreter",
             hint=f"or a table with some of: {', '.join(sorted(KEYS))}",
         )
     return Image(
-        os.path.abspath(path.parent / said["python"]),
+        os.path.abspath(folder / said["python"]),
         tuple(said.get("entrypoint", ())),
         {key: str(value) for key, value in said.get("env", {}).items()},
-        os.path.abspath(path.parent / said["folder"]) if said.get("folder") else None,
+        os.path.abspath(folder / said["folder"]) if said.get("folder") else None,
     )

@@ -29,8 +29,9 @@ class Command:
         words, args: command and arguments.
         env: variables that the job sets.
         folder: where its clean folder and its log lie, below the folder of attempts.
-        job: the id under which its log entries are found.
-        labels: more of them.
+        job: the resource under whose name its log entries are found.
+        log: the name of its log among that resource's.
+        labels: of the entries.
         timeout: seconds it may run.
     """
 
@@ -40,6 +41,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     job: str = ""
+    log: str = "workerpool0-0"
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
 
@@ -70,9 +72,10 @@ class Launcher(Protocol):
         ...
 
 
-Heard = Callable[[Command, str, str, float], None]
-"""Hears a line of a container: the command, `stdout` or `stderr`, the text without its end, the time."""
+Heard = Callable[[Command, str, list[str]], None]
+"""Hears lines of a container: the command, `stdout` or `stderr`, the lines without their ends."""
 
+LONGEST = 1 << 16  # bytes of a line; a longer one is cut
 GRACE = 5.0  # seconds between being asked to end and being ended
 HERE = Path(__file__).parent
 SYSTEM = ("/bin/", "/usr/", "/sbin/")  # in every image; a path elsewhere is one of this machine
@@ -85,14 +88,12 @@ class Surroundings:
     Args:
         attempts: the folder below which each has its own.
         buckets: the folder in which the buckets lie.
-        env: variables that lead Google's clients to the emulator.
         folder: where commands given by absolute path run; None where they have a clean folder as well.
         path: the search path after the environment's own.
     """
 
     attempts: Path
     buckets: Path
-    env: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     path: str = field(default_factory=lambda: os.environ.get("PATH", os.defpath))
 
@@ -151,7 +152,7 @@ class Processes:
         cwd = await asyncio.to_thread(self._prepare, folder, image, words[0])
         env = self._env(image, command, folder)
         with log.open("ab", buffering=0) as file:
-            output = Output(command, file.write, self._heard, self._timer)
+            output = Output(command, file.write, self._heard)
             child = await self._spawning.start(image.python, words, env, str(cwd), output.take)
             try:
                 timed_out = await self._wait(child, command.timeout)
@@ -193,7 +194,6 @@ class Processes:
             "PIP_NO_INDEX": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "NBVERTEX_EMULATOR_BUCKETS": f"{self._around.buckets}/",
-            **self._around.env,
             **image.env,
             **{name: self._inside(value) for name, value in command.env.items()},
         }
@@ -227,13 +227,10 @@ class Processes:
 class Output:
     """The output of one container: kept as it comes, told line by line."""
 
-    def __init__(
-        self, command: Command, write: Callable[[bytes], object], heard: Heard, timer: Timer
-    ) -> None:
+    def __init__(self, command: Command, write: Callable[[bytes], object], heard: Heard) -> None:
         self._command = command
         self._write = write
         self._heard = heard
-        self._timer = timer
         self._rest = {"stdout": b"", "stderr": b""}
         self.last = ""
         self.closed = False
@@ -244,11 +241,10 @@ class Output:
             return
         self._write(data)
         *lines, rest = (self._rest[stream] + data).split(b"\n")
-        if rest and (not data or len(rest) > 1 << 16):
+        if rest and (not data or len(rest) > LONGEST):
             lines, rest = [*lines, rest], b""
         self._rest[stream] = rest
-        for line in lines:
-            text = line.decode("utf-8", "replace").rstrip("\r")
-            if text.strip():
-                self.last = text.strip()[:500]
-            self._heard(self._command, stream, text, self._timer.now())
+        if lines:
+            said = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
+            self.last = next((one.strip()[:500] for one in reversed(said) if one.strip()), self.last)
+            self._heard(self._command, stream, said)

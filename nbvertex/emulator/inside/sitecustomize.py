@@ -88,5 +88,5 @@ def _go_on() -> None:
 
 if BUCKETS:
     _patch()
-    sys.meta_path.insert(0, _Watch())  # type: ignore
+    sys.meta_path.insert(0, _Watch())
 _go_on()
