@@ -148,7 +148,6 @@ REFUSALS: dict[type, tuple[str, str]] = {
     types.CoroutineType: ("a coroutine", "await it in the step that makes it"),
     types.AsyncGeneratorType: ("an async generator", "collect it in a list in the step that makes it"),
     types.FrameType: ("a stack frame", "keep what you need from it"),
-    types.TracebackType: ("a traceback", "keep its text (traceback.format_exc())"),
 }
 
 REFUSALS_BY_NAME: dict[str, tuple[str, str]] = {

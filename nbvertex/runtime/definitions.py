@@ -59,7 +59,7 @@ def is_importable(obj: Any) -> bool:
 def reduce_function(function: types.FunctionType) -> Reduced:
     """What rebuilds a function: its code, name, closure and globals, then its state."""
     described = codes.describe(function.__code__)
-    args = (*described, function.__name__, function.__closure__, _globals_of(function))
+    args = (*described, function.__name__, function.__closure__, where(function.__globals__))
     state = {
         "defaults": function.__defaults__,
         "kwdefaults": function.__kwdefaults__,
@@ -81,29 +81,32 @@ def _annotations(function: types.FunctionType) -> dict[str, Any] | None:
         return None
 
 
-def _globals_of(function: types.FunctionType) -> Any:
-    if function.__globals__ is namespace:
+def where(live: dict[str, Any]) -> Any:
+    """The globals of some code: None for the notebook's own names, a module's name, else the dict itself."""
+    if live is namespace:
         return None
-    name = function.__globals__.get("__name__")
+    name = live.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) else None
-    if module is not None and vars(module) is function.__globals__:
-        return name
-    return function.__globals__  # of code that belongs to no module
+    return name if module is not None and vars(module) is live else live
+
+
+def live_globals(found: Any) -> dict[str, Any]:
+    """The globals that `where` told of."""
+    if found is None:
+        return namespace
+    if isinstance(found, str):
+        import importlib
+
+        return vars(importlib.import_module(found))
+    known: dict[str, Any] = found
+    return known
 
 
 def make_function(
-    kind: str, data: Any, name: str, closure: tuple[types.CellType, ...] | None, where: Any
+    kind: str, data: Any, name: str, closure: tuple[types.CellType, ...] | None, found: Any
 ) -> types.FunctionType:
     """A function without its state yet; its globals are the live namespace, a module's, or a dict of its own."""
-    if where is None:
-        live = namespace
-    elif isinstance(where, str):
-        import importlib
-
-        live = vars(importlib.import_module(where))
-    else:
-        live = where
-    return types.FunctionType(codes.restore(kind, data), live, name, None, closure)
+    return types.FunctionType(codes.restore(kind, data), live_globals(found), name, None, closure)
 
 
 def set_function(function: types.FunctionType, state: dict[str, Any]) -> None:

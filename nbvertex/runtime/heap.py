@@ -7,7 +7,19 @@ import types
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import carried, code, container, definitions, formats, history, kinds, outside, pickler, probes, saving
+from . import (
+    carried,
+    code,
+    container,
+    definitions,
+    formats,
+    history,
+    kinds,
+    outside,
+    pickler,
+    replaced,
+    saving,
+)
 
 
 @dataclass
@@ -149,7 +161,7 @@ def load(shell: Any, inputs: dict[str, Any], blobs: list[bytes]) -> Heap:
 
 def warm_up(shell: Any) -> None:
     """Do once in the warm process, after its imports, what would else be done anew in every step."""
-    probes.note_builtins()
+    replaced.note_builtins()
     heap = load(shell, {"step": "", "names": {}, "artifacts": []}, [])
     heap.cell_ran(0, 0, "%", "")
     heap.outside.changed(heap.sources, shell.user_ns)  # and no more: nothing is written here

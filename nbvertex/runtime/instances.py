@@ -120,7 +120,7 @@ def fill(obj: Any, state: tuple[Any, ...]) -> None:
 
 
 def exception(error: BaseException) -> Any:
-    """An exception with all that it says, but for its traceback, which belongs to the process."""
+    """An exception with all that it says and where it has been."""
     if type(error).__reduce__ is not BaseException.__reduce__ and definitions.is_importable(type(error)):
         return NotImplemented
     extras = {
@@ -129,6 +129,7 @@ def exception(error: BaseException) -> Any:
         "suppress": error.__suppress_context__,
         "slots": _slots(error),
         "dict": dict(error.__dict__),
+        "traceback": error.__traceback__,
     }
     return make_exception, (type(error), error.args), extras, None, None, fill_exception
 
@@ -147,5 +148,6 @@ def fill_exception(error: BaseException, extras: dict[str, Any]) -> None:
     error.__cause__ = extras["cause"]
     error.__context__ = extras["context"]
     error.__suppress_context__ = extras["suppress"]
+    error.__traceback__ = extras["traceback"]
     for name, value in extras["slots"].items():
         setattr(error, name, value)

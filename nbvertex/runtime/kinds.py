@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from . import arrays, caches, carried, definitions, instances, openfiles, singletons
+from . import arrays, caches, carried, definitions, instances, openfiles, replaced, singletons, tracebacks
 
 
 class Pickler(Protocol):
@@ -129,6 +129,11 @@ def running_shell() -> Any:
     from IPython import get_ipython
 
     return get_ipython()
+
+
+def _builtin(pickler: Pickler, function: Any) -> Any:
+    found = replaced.find(function)
+    return NotImplemented if found is None else (replaced.original, found)
 
 
 LRU_CACHE = type(functools.lru_cache(lambda: None))
@@ -264,6 +269,7 @@ _HANDLERS: dict[type, Handler] = {
     types.CellType: _of(definitions.reduce_cell),
     types.CodeType: _of(definitions.reduce_code),
     types.MethodType: _of(definitions.reduce_method),
+    types.TracebackType: _of(tracebacks.reduce),
     types.MappingProxyType: _of(carried.reduce_mapping_proxy),
     type({}.keys()): _of(carried.reduce_dict_view),
     type({}.values()): _of(carried.reduce_dict_view),
@@ -273,7 +279,7 @@ _HANDLERS: dict[type, Handler] = {
     type(threading.Lock()): _of(carried.reduce_lock),
     type(threading.RLock()): _of(carried.reduce_rlock),
     LRU_CACHE: _lru_cache,
-    types.BuiltinFunctionType: _plain,
+    types.BuiltinFunctionType: _builtin,
     pickle.PickleBuffer: _plain,
     io.StringIO: _of(openfiles.reduce_buffer),
     io.BytesIO: _of(openfiles.reduce_buffer),

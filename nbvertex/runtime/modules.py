@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import carried, definitions, pickler
+from . import carried, definitions, pickler, replaced
 
 _DUNDERS = frozenset(
     {
@@ -343,4 +343,6 @@ def _set_attribute(key: str, value: Any) -> None:
     target: Any = owner
     for part in outer:
         target = getattr(target, part)
+    if target is owner:
+        replaced.remember(owner, last)
     setattr(target, last, value)

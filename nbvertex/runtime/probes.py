@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from . import chance, replaced
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -20,6 +22,7 @@ class Probe:
         get: reads a value that can be compared and kept.
         put: sets it.
         fresh: says of a value read just after the import whether nothing has been done to it yet.
+        idle: says of a value that no earlier step has set, and of the one now, whether the difference tells nothing.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Probe:
     get: Callable[[], Any]
     put: Callable[[Any], None]
     fresh: Callable[[Any, str], bool] | None = None
+    idle: Callable[[Any, Any, str], bool] | None = None
 
 
 # ------------------------------------------------------------------------------------------- random numbers
@@ -256,7 +260,7 @@ def _locale_put(value: str) -> None:
 def _builtins_get() -> dict[str, Any]:
     import builtins
 
-    return {k: v for k, v in vars(builtins).items() if k not in _builtin_names}
+    return {k: v for k, v in vars(builtins).items() if replaced.of_builtins.get(k, _NOTHING) is not v}
 
 
 def _builtins_put(added: dict[str, Any]) -> None:
@@ -265,14 +269,7 @@ def _builtins_put(added: dict[str, Any]) -> None:
     vars(builtins).update(added)
 
 
-_builtin_names: set[str] = set()
-
-
-def note_builtins() -> None:
-    """Call once in the warm process, when IPython has put its own names there."""
-    import builtins
-
-    _builtin_names.update(vars(builtins))
+_NOTHING = object()
 
 
 def _attribute(module: str, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
@@ -297,7 +294,7 @@ def _calls(module: str, getter: str, setter: str) -> tuple[Callable[[], Any], Ca
 
 PROBES: tuple[Probe, ...] = (
     Probe("@cwd", "os", os.getcwd, os.chdir),
-    Probe("@random", "random", *_calls("random", "getstate", "setstate")),
+    Probe("@random", "random", *_calls("random", "getstate", "setstate"), idle=chance.only_drew),
     Probe("@numpy.random", "numpy.random", *_calls("numpy.random", "get_state", "set_state"), _fresh_numpy),
     Probe("@torch", "torch", _torch_get, _torch_put, _words("seed", "torch")),
     Probe("@pandas.options", "pandas", _pandas_options, _set_pandas_options, _words("option")),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 OWN_NAMES = frozenset(
     {"__builtins__", "__builtin__", "__name__", "__doc__", "__package__", "__loader__", "__spec__"}
 )
+_HOLDING = ("@builtins", "@figures", "@ipython.hooks", "@ipython.magics", "@logging", "@on:", "@stdout")
+"""State outside the names that holds objects of the notebook's."""
+
 _NOTHING = object()
 _NO_DUMP = pickler.Dump(b"", (), frozenset(), frozenset(), {})
 
@@ -53,7 +56,7 @@ class Saving:
         """Save what `Heap.save` says."""
         wanted = self._wanted(live)
         self._name_definitions()
-        self._take(wanted)
+        self._take([*wanted, *self._changed_inside()])
         self._take_changed_definitions()
         for name in self.came:
             if name not in self.names and not name.startswith("@") and name not in self.namespace:
@@ -88,6 +91,23 @@ class Saving:
             self.outside[name] = heap.new_entry(name)
             heap.objects[self.outside[name]] = value
         return [*sorted(name for name in plain if not history.is_one(name)), *sorted(changed)]
+
+    def _changed_inside(self) -> list[str]:
+        """State outside the names whose very object is still there, but holds something else."""
+        found = [
+            name
+            for name, entry in self.heap.names.items()
+            if name.startswith(_HOLDING) and name not in self.outside and self._has_changed(entry)
+        ]
+        self.outside.update({name: self.heap.names[name] for name in found})
+        return sorted(found)
+
+    def _has_changed(self, entry: str) -> bool:
+        group = self.heap.group_of(entry)
+        if group is None or group.dump is None:
+            return False
+        unit = self._as_loaded(entry)
+        return unit is None or unit.digest is None
 
     def _is_own(self, name: str) -> bool:
         """Is it a name of the notebook's, and none that IPython or Python put there?"""
