@@ -57,6 +57,22 @@ def test_notebook_as_steps(tmp_path: Path, jobs: int) -> None:
     assert [text(second, position) for position in (3, 4, 5)] == ["True\n"] * 3
 
 
+def test_unseeded_chance_is_no_input(tmp_path: Path) -> None:
+    """An import draws a number, as some packages do: what comes after is the same whatever was drawn; a seed is not."""
+    (tmp_path / "drawing.py").write_text("import random\nrandom.random()\n")
+    (tmp_path / "seeding.py").write_text("import random, sys\nrandom.seed(len(sys.argv))\n")
+    for module, kept in (("drawing", False), ("seeding", True)):
+        cells = [
+            cell(f"import {module}\nn = 1", "parameters"),
+            cell("a = 2\nprint(a)", "step:a"),
+            cell("import random\nprint(random.random())", "step:b"),
+        ]
+        first = run(tmp_path, cells)
+        second = run(tmp_path, cells, parameters={"n": 5})
+        assert second.steps["a"].state == "cached"
+        assert (text(first, 3) == text(second, 3)) == kept
+
+
 def widget(name: str) -> str:
     """A widget as ipywidgets tells a front end of it."""
     return (

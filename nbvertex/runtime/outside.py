@@ -19,6 +19,7 @@ class Outside:
     """The state outside the names, as one step finds and leaves it."""
 
     before: dict[str, Any] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
     environ: dict[str, str] = field(default_factory=dict)
     path: list[str] = field(default_factory=list)
     modules: modules.Modules = field(default_factory=modules.Modules)
@@ -32,6 +33,7 @@ class Outside:
 
     def apply(self, values: dict[str, Any]) -> None:
         """Set the state that earlier steps left."""
+        self.given.update(values)
         probes = {probe.name: probe for probe in PROBES}
         for name, value in values.items():
             if name == "@environ":
@@ -70,7 +72,9 @@ class Outside:
 
     def _is_news(self, probe: Probe, now: Any, text: str) -> bool:
         if probe.name in self.before:
-            return not _same(now, self.before[probe.name])
+            before = self.before[probe.name]
+            idle = probe.idle is not None and probe.name not in self.given and probe.idle(before, now, text)
+            return not idle and not _same(now, before)
         return probe.fresh is None or not probe.fresh(now, text)
 
 
