@@ -25,14 +25,17 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 ANYWHERE = None
 OURS = {*sys.stdlib_module_names, "nbvertex", *(path.stem for path in (PACKAGE / "runtime").glob("*.py"))}
-COMMANDS = {"cli", "commandline", "console", "magics", "verbs", "verbs_run", "verbs_verify"}
+COMMANDS = {"cli", "commandline", "console", "magics", "verbs", "verbs_emulator", "verbs_run", "verbs_verify"}
 DOORS = {
     "IPython": {"ipython_syntax", "magics"},
     "anywidget": {"live"},
     "click": COMMANDS,
     "cronsim": {"schedules"},
+    "cryptography": {"emulator"},
     "fsspec": {"bucket"},
     "google": {"vertex", "emulator"},
+    "google_crc32c": {"emulator"},
+    "grpc": {"emulator"},
     "jinja2": {"templating"},
     "jupyter_client": {"straight"},
     "jupyter_core": {"doctor"},
@@ -44,7 +47,7 @@ DOORS = {
     "papermill": {"papermill_engine", "straight"},
     "pytest": {"pytest_plugin"},
     "rich": {"live"},
-    "sqlite3": {"database", "doctor"},
+    "sqlite3": {"database", "doctor", "emulator"},
     "yaml": {"config", "parameters"},
 }
 """Each package that is not nbvertex's own, and the modules that may import it."""

@@ -1,0 +1,20 @@
+"""Every service that the emulator has, in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nbvertex.emulator import executors, projects
+from nbvertex.emulator.calls import Table
+from nbvertex.emulator.world import World
+
+SERVICES: tuple[Callable[[World, Table], None], ...] = (projects.serve, executors.serve)
+"""What each module registers; those that do work without a call add their turns to `world.background`."""
+
+
+def register(world: World) -> None:
+    """Fill the table of methods."""
+    world.operations.serve(world.table)
+    world.logs.serve(world.table)
+    for serve in SERVICES:
+        serve(world, world.table)
