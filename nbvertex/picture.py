@@ -78,7 +78,8 @@ def text(pipeline: Pipeline, *, why: bool = False) -> str:
     head = f"{pipeline.notebook}: {many(steps, 'step')}"
     lines = [head + (f", {many(parameters, 'parameter')}" if parameters else "")]
     if parameters:
-        lines += ["", f"parameters (cell {pipeline.parameters_cell})"]
+        declared = sorted({p.cell or pipeline.parameters_cell for p in pipeline.parameters})
+        lines += ["", f"parameters ({_at(declared)})"]
         lines += columns([("  " + p.name, describe(p), p.description) for p in pipeline.parameters])
     lines += ["", "steps"]
     into: dict[str, list[Flow]] = {}
@@ -145,7 +146,10 @@ def describe(parameter: Parameter) -> str:
 
 def cells(of: Sequence[Cell]) -> str:
     """Where cells are: ``cells 4-6, 9``."""
-    places = sorted(cell.position for cell in of)
+    return _at(sorted(cell.position for cell in of))
+
+
+def _at(places: Sequence[int]) -> str:
     ranges: list[list[int]] = []
     for place in places:
         if ranges and place == ranges[-1][1] + 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +72,16 @@ def test_whole_picture(form: str, golden: Callable[[str, str], None]) -> None:
     }
     ending, draw = forms[form]
     golden(f"picture/churn.{ending}", draw(PIPELINE))
+
+
+@pytest.mark.parametrize(
+    "places, told", [((0, 0), "cell 2"), ((3, 4), "cells 3-4"), ((0, 5), "cells 2, 5"), ((7,), "cell 7")]
+)
+def test_parameters_name_their_cells(places: tuple[int, ...], told: str) -> None:
+    """Those of the parameters cell, or of the cells with the form fields."""
+    parameters = tuple(Parameter(name=f"p{n}", kind="int", cell=place) for n, place in enumerate(places))
+    model = msgspec.structs.replace(EMPTY, parameters=parameters, parameters_cell=2)
+    assert f"\nparameters ({told})\n" in picture.text(model)
 
 
 @pytest.mark.parametrize("draw", [picture.text, picture.mermaid, picture.svg])
