@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from nbvertex.emulator.memory import Memory
 from nbvertex.emulator.parameters import typed
 from nbvertex.emulator.placeholders import Context, UnknownPlaceholder, expand
 from nbvertex.emulator.processes import CannotStart, Command, Exit, Launcher
+from nbvertex.emulator.spawning import SpawnerDied
 from nbvertex.emulator.spec import Component, Container, Task
 from nbvertex.emulator.tasks import Artifact, Journal, Outputs, Record, TaskFailed, TaskState, new_id
 from nbvertex.emulator.times import Timer
@@ -40,16 +41,24 @@ class ContainerSteps:
         memory: results of earlier tasks.
         journal: names new artifacts, hears of attempts.
         timer: for the pauses between attempts.
+        preempted: after how many seconds the machine of a job is taken away; None: it is not.
     """
 
     def __init__(
-        self, order: Order, launcher: Launcher, memory: Memory, journal: Journal, timer: Timer
+        self,
+        order: Order,
+        launcher: Launcher,
+        memory: Memory,
+        journal: Journal,
+        timer: Timer,
+        preempted: Callable[[str], float | None] = lambda _: None,
     ) -> None:
         self._order = order
         self._launcher = launcher
         self._memory = memory
         self._journal = journal
         self._timer = timer
+        self._preempted = preempted
 
     async def run(
         self, record: Record, task: Task, component: Component, inputs: Inputs
@@ -108,9 +117,9 @@ class ContainerSteps:
         try:
             command = self._command(context, record, number, task, body, job)
             ended = await self._launcher.run(command)
-        except (UnknownPlaceholder, Unmapped, CannotStart) as error:
+        except (UnknownPlaceholder, Unmapped, CannotStart, SpawnerDied) as error:
             raise TaskFailed(str(error)) from error
-        if ended.code:
+        if ended.code or ended.stopped:
             raise TaskFailed(exit_message(ended))
         try:
             return _outputs(component, told)
@@ -142,6 +151,7 @@ class ContainerSteps:
                 "task_name": record.name,
                 "attempt": str(number),
             },
+            preempted=self._preempted(job),
         )
 
     def _executor_input(self, place: Place, component: Component, inputs: Inputs) -> dict[str, Json]:
@@ -221,8 +231,10 @@ def _left(is_list: bool, planned: Mapping[str, Json], said: Mapping[str, Json]) 
 
 def exit_message(ended: Exit, replica: str = "workerpool0-0") -> str:
     """What the service says of a container that has not ended well."""
-    if ended.timed_out:
-        return f"The replica {replica} was stopped: it ran longer than its timeout."
+    if ended.stopped == "preempted":
+        return (
+            f"The replica {replica} was preempted: its machine was taken away. Termination reason: Preempted."
+        )
     said = f" Its last line was: {ended.last}" if ended.last else ""
     return (
         f"The replica {replica} exited with a non-zero status of {ended.code}.{said} "

@@ -36,7 +36,7 @@ class Engine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
         self._thread.start()
         self.closing = False
-        self.timer = Timer(world.clock.now)
+        self.timer = Timer(world.clock.now, world.clock.watch)
         self.memory = Memory(folder / "cache")
         self.spawning = Spawning(folder / "shims")
         from pathlib import Path
@@ -76,6 +76,11 @@ class Engine:
         """Do something in the loop, and wait for its end; from any other thread."""
         future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result(patience)
+
+    def preempted(self, job: str) -> float | None:
+        """After how many seconds a fault that was asked for takes a job's machine away; None: there is none."""
+        fault = self._world.faults.at("preempt", job)
+        return None if fault is None else fault.delay
 
     def close(self) -> None:
         """End all processes; what was under way stays as it stands in the store."""

@@ -108,7 +108,7 @@ class PipelineJobs:
 
     def _artifacts(self, asked: Message) -> dict[str, tuple[Artifact, ...]]:
         """The input artifacts of the run, from the metadata store."""
-        found = {}
+        found: dict[str, tuple[Artifact, ...]] = {}
         for key, one in asked.runtime_config.input_artifacts.items():
             kept = self._world.store.get(one.artifact_id)
             said = as_json(kept)
@@ -149,7 +149,9 @@ class PipelineJobs:
     async def _run(self, order: Order, lineage: Lineage) -> Callable[[Message], object]:
         journal = PipelineJournal(self._world, order.name, lineage)
         engine = self._engine
-        steps = ContainerSteps(order, engine.processes, engine.memory, journal, engine.timer)
+        steps = ContainerSteps(
+            order, engine.processes, engine.memory, journal, engine.timer, engine.preempted
+        )
         try:
             await Run(order, steps, journal, self._world.clock.now).go()
         except TaskFailed as error:

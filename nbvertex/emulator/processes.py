@@ -33,6 +33,7 @@ class Command:
         log: the name of its log among that resource's.
         labels: of the entries.
         timeout: seconds it may run.
+        preempted: seconds after which its machine is taken away.
     """
 
     image: str
@@ -44,16 +45,24 @@ class Command:
     log: str = "workerpool0-0"
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    preempted: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a container ended: its status, the last line it printed, its log, whether its time was over."""
+    """How a container ended.
+
+    Args:
+        code: its status.
+        last: the last line that it printed.
+        log: the file of all that it printed.
+        stopped: `timeout` or `preempted`, where that ended it.
+    """
 
     code: int
     last: str
     log: str
-    timed_out: bool = False
+    stopped: str = ""
 
 
 class Launcher(Protocol):
@@ -155,11 +164,11 @@ class Processes:
             output = Output(command, file.write, self._heard)
             child = await self._spawning.start(image.python, words, env, str(cwd), output.take)
             try:
-                timed_out = await self._wait(child, command.timeout)
+                stopped = await self._wait(child, command)
             finally:
                 output.closed = True
         code = child.code
-        return Exit(128 - code if code < 0 else code, output.last, str(log), timed_out)
+        return Exit(128 - code if code < 0 else code, output.last, str(log), stopped)
 
     async def _demand(self, image: Image, requirements: list[str]) -> None:
         missing = await self._spawning.missing(image.python, requirements)
@@ -205,20 +214,24 @@ class Processes:
         """A variable that names a file below /gcs/, as the file that it is here."""
         return f"{self._around.buckets}/{value[len('/gcs/') :]}" if value.startswith("/gcs/") else value
 
-    async def _wait(self, child: Child, limit: float | None) -> bool:
-        """Wait for the end; whether its time was over before."""
+    async def _wait(self, child: Child, command: Command) -> str:
+        """Wait for the end; what brought it about, where that was not the container itself."""
+        limits = [(command.timeout, "timeout"), (command.preempted, "preempted")]
+        limit = min(((left, why) for left, why in limits if left is not None), default=None)
         try:
-            alarm = asyncio.ensure_future(
-                self._timer.sleep(limit) if limit is not None else asyncio.Event().wait()
-            )
+            if limit is None:
+                await asyncio.wait([child.ended])
+                return ""
+            alarm = asyncio.get_running_loop().create_task(self._timer.sleep(limit[0]))
+            child.ended.add_done_callback(lambda _: alarm.cancel())
             try:
-                await asyncio.wait([alarm, child.ended], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([alarm])
             finally:
                 alarm.cancel()
             if child.ended.done():
-                return False
+                return ""
             await child.stop(GRACE)
-            return True
+            return limit[1]
         except asyncio.CancelledError:
             await asyncio.shield(child.stop(GRACE))
             raise

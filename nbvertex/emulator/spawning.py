@@ -101,7 +101,8 @@ class Spawner:
         self._number += 1
         answer = self._answers[str(self._number)] = self._loop.create_future()
         self.tell({"id": str(self._number), "requirements": list(requirements)})
-        return await answer
+        missing: list[str] = await answer
+        return missing
 
     def tell(self, said: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send a request.

@@ -1,30 +1,27 @@
-"""The emulator's time: that of the machine, and what tests have advanced it by."""
+"""To sleep by the emulator's clock, which may jump ahead."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from typing import Protocol
+from collections.abc import Callable
 
-
-class Now(Protocol):
-    """Tells the time, in seconds since the epoch."""
-
-    def __call__(self) -> float: ...
-
-
-POLL = 0.05  # seconds of the machine between two looks at a clock that may have been advanced
+Watch = Callable[[Callable[[], None]], None]
 
 
 class Timer:
-    """To sleep by a clock.
+    """Sleepers by a clock.
 
     Args:
-        now: tells the time; it may jump ahead.
+        now: tells the time, in seconds since the epoch.
+        watch: has a function called whenever the clock was moved; from any thread.
     """
 
-    def __init__(self, now: Now = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, watch: Watch = lambda _: None) -> None:
         self.now = now
+        self._sleepers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        watch(self._wake)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until this much time has passed on the clock."""
@@ -32,5 +29,16 @@ class Timer:
 
     async def until(self, moment: float) -> None:
         """Wait until the clock shows this moment."""
-        while (left := moment - self.now()) > 0:
-            await asyncio.sleep(min(left, POLL))
+        woken = asyncio.Event()
+        self._sleepers[woken] = asyncio.get_running_loop()
+        try:
+            while (left := moment - self.now()) > 0:
+                woken.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), left)
+        finally:
+            del self._sleepers[woken]
+
+    def _wake(self) -> None:
+        for sleeper, loop in list(self._sleepers.items()):
+            loop.call_soon_threadsafe(sleeper.set)

@@ -75,7 +75,6 @@ class _Watch:
 
 def _go_on() -> None:
     """Run the environment's own sitecustomize, which this one hides."""
-    sys.modules.pop("sitecustomize", None)
     here = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
     from importlib.machinery import PathFinder
 
