@@ -142,7 +142,7 @@ class Keys:
             [(position, name, repr(value)) for position, name, value in planned.given],
             sorted((name, entry) for name, entry in inputs.names.items() if name != IMPORTED),
             sorted((e, home) for e, home in inputs.homes().items() if e != inputs.names.get(IMPORTED)),
-            self._again[planned.index],
+            self._again[planned.place],
             self._versions_of(self._modules(planned, inputs)),
             declared,
             sorted(step.options.outputs),
@@ -160,7 +160,7 @@ class Keys:
     def _modules(self, planned: Planned, inputs: Inputs) -> frozenset[str]:
         """The top-level modules whose code the step may run."""
         if any("module" in held.types.values() and not held.modules for held in inputs.held):
-            return self._imports[planned.index]  # an object that is a module, and nobody says which
+            return self._imports[planned.place]  # an object that is a module, and nobody says which
         types = {
             kind.partition(".")[0] for held in inputs.held for kind in held.types.values() if "." in kind
         }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from nbvertex.artifacts import Damaged
 from nbvertex.cache import Keys, never
+from nbvertex.choice import Choice, choose
 from nbvertex.deck import Deck
 from nbvertex.early import Early, untouched
 from nbvertex.errors import NbvertexError, StepFailed
@@ -28,6 +32,7 @@ from nbvertex.state import Inputs, State
 IDLE = 0.25  # seconds after which a wait is broken off to write what is known
 TURN = 0.02  # seconds between two looks at a lock that another run holds
 AHEAD = 64  # steps beyond the next one that are looked at
+MISSING = re.compile(r"NameError: name '(\w+)' is not defined")
 MOST_MENDS = 3  # of one artifact in one run
 
 
@@ -79,6 +84,8 @@ class Conductor:
         self._locks: list[Lock] = []  # of results that are not yet durable
         self._not_before = 0.0
         self._looked = (-1, -1, -1)
+        self._choices: dict[int, Choice] = {}  # place of a step under a condition -> whether it is taken
+        self._interrupts = Interrupts()
 
     def take_over(self, past: Past, *, source: str | None) -> None:
         """Begin with what an earlier run has done.
@@ -93,10 +100,13 @@ class Conductor:
             flight = Flight(self.plan.steps[place], row.attempt, Inputs(), early=False, recorded=True)
             flight.cells = as_placed(flight.planned, self.ledger.lineage.cells(outcome.id))
             cached = source is not None or row.state == "cached"
+            state: StepState = "skipped" if row.state == "skipped" else "cached" if cached else "done"
             self._apply(place, outcome)
-            self.results[place] = result_of(flight, "cached" if cached else "done", outcome)
+            self.results[place] = result_of(flight, state, outcome, why=row.error)
             if source is not None:
-                again = msgspec.structs.replace(row, state="cached", attempt=1, outcome=outcome.id)
+                again = msgspec.structs.replace(
+                    row, state=state if state == "skipped" else "cached", attempt=1, outcome=outcome.id
+                )
                 self.ledger.ended(Entry(again))
         if source is None:
             self._tries = dict(past.tries)
@@ -109,6 +119,7 @@ class Conductor:
             KeyboardInterrupt: somebody asked to stop.
             NbvertexError: the run cannot go on.
         """
+        self._interrupts = interrupts
         if self._keys is None or any(never(p.step) for p in self.plan.steps[self._head : self.plan.end]):
             self.deck.warm_up()
         while True:
@@ -168,11 +179,51 @@ class Conductor:
 
     def _launch(self) -> None:
         if self._head not in self._flights and time.monotonic() >= self._not_before:
-            self._open(self.plan.steps[self._head], self._state)
+            self._open_head(self.plan.steps[self._head])
+            if self.failure is not None or self._head >= self.plan.end:
+                return
         look = (self._head, len(self._flights), self.deck.changes)
         if self._jobs > 1 and look != self._looked:
             self._looked = look
             self._launch_early()
+
+    def _open_head(self, planned: Planned) -> None:
+        """Begin with the step whose turn it is, if it is taken."""
+        when = planned.step.options.when
+        if when is None or planned.round is not None:
+            self._open(planned, self._state)
+            return
+        try:
+            if planned.index not in self._choices:
+                ask = functools.partial(self.deck.ask, interrupts=self._interrupts)
+                choice = choose(planned, when, self._state, self.ledger, ask, self.deck.notebook)
+                self._choices[planned.index] = choice
+        except Damaged as damage:
+            self._mend(damage)
+            return
+        except StepFailed as error:
+            self._undecided(planned, error)
+            return
+        if self._choices[planned.index].taken:
+            self._open(planned, self._state)
+        else:
+            self._skip(planned, self._choices[planned.index].why)
+
+    def _skip(self, planned: Planned, why: str) -> None:
+        """Record a step whose condition does not hold."""
+        flight = Flight(planned, self._tries.get(planned.index, 0) + 1, Inputs(), early=False)
+        now = time.time()
+        outcome = Outcome(run=self.ledger.run, started=flight.started, ended=now)
+        self.ledger.ended(Entry(row_of(flight, "skipped", ended=now, error=why), outcome))
+        self._apply(self._head, outcome)
+        self.results[self._head] = result_of(flight, "skipped", outcome, why=why)
+        self._head += 1
+        self._tell_step(flight, "skipped", at=now, why=why)
+
+    def _undecided(self, planned: Planned, error: StepFailed) -> None:
+        """A condition has no answer, so the run cannot go on."""
+        flight = Flight(planned, self._tries.get(planned.index, 0) + 1, Inputs(), early=False)
+        self._crashed(flight, Crashed(error, again=False))
 
     def _launch_early(self) -> None:
         """Start steps whose turn has not come, on what is known so far."""
@@ -196,7 +247,8 @@ class Conductor:
     def _may_start_early(self, planned: Planned) -> bool:
         """Whether it is worth it; what was started too early once waits for its turn."""
         later = planned.index > self._head and planned.index not in self._again
-        return later and self._early.may_start(planned)
+        free = planned.step.options.when is None or planned.round is not None
+        return later and free and self._early.may_start(planned)
 
     def _has_landed(self, place: int) -> bool:
         return place < self._head or (place in self._flights and self._flights[place].landed is not None)
@@ -378,11 +430,23 @@ class Conductor:
         else:
             self.failure = crash.error
             if isinstance(crash.error, StepFailed) and crash.error.hint is None:
-                crash.error.hint = (
+                crash.error.hint = self._untaken(flight, crash.error) or (
                     f"when it is mended, `nbvertex runs resume {self.ledger.run}` goes on from here"
                 )
             self.results[self._head] = result_of(flight, "failed", outcome, why=why)
         self._tell_step(flight, state, at=now, error=None if crash.wanted else why)
+
+    def _untaken(self, flight: Flight, error: StepFailed) -> str | None:
+        """What to do where a step misses a name that only a step binds which was not taken."""
+        missing = MISSING.match(error.message)
+        for place, result in self.results.items() if missing else ():
+            other = self.plan.steps[place].step
+            if missing and result.state == "skipped" and missing[1] in other.facts.binds:
+                return (
+                    f"`{missing[1]}` is bound only in step {other.name}, which was not taken ({result.why}): bind it "
+                    f"in a step before, or give step {flight.planned.name} the same condition"
+                )
+        return None
 
     def _mend(self, damage: Damaged) -> None:
         """Go back to the step that made a damaged artifact; what came after it stands if it makes the same again.
@@ -415,8 +479,9 @@ class Conductor:
                 self._state = state.copy()
             state.apply(outcomes[place].change)
         self._head = max(makers)
+        self._choices.clear()
 
-    def _tell_step(self, flight: Flight, state: StepState, *, at: float, **more: str | None) -> None:
+    def _tell_step(self, flight: Flight, state: StepState, *, at: float, **more: Any) -> None:
         self._tell(
             StepChanged(
                 run=self.ledger.run,

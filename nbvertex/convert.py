@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from nbvertex.cutting import Cut, cut
 from nbvertex.dataflow import Analysis
 from nbvertex.dialect import Header, Marks, read_header, read_marks
 from nbvertex.errors import Place, Problem, ProblemsFound, nearest
-from nbvertex.names import given
+from nbvertex.names import given as is_given
 from nbvertex.notebook import Notebook
 from nbvertex.options import BY_NAME, Wrong, add, build
 from nbvertex.pipeline import Cell, Parameter, Pipeline, Step
@@ -47,7 +47,7 @@ def check(
     steps, problems = draft.steps()
     parameters, notes = draft.parameters()
     connected = flows.connect(steps, draft.analyses)
-    problems += [*draft.mark_problems(), *draft.code_problems(), *notes]
+    problems += [*draft.mark_problems(), *draft.code_problems(steps), *notes]
     problems += faults.in_order(notebook.path, steps, draft.marks)
     problems += [replace(one, place=replace(one.place, notebook=notebook.path)) for one in connected.problems]
     problems += [] if steps else [faults.no_code(notebook)]
@@ -137,16 +137,25 @@ class _Draft:
     def _add_options(self, given: dict[str, Any], position: int, step: str) -> list[Problem]:
         problems: list[Problem] = []
         for name, value in self.marks[position].given.items():
+            place = Place(self.notebook.path, position, None, step)
             if name == "after" and self.split:
                 continue  # the steps that it names are not cut
+            if name in ("when", "each") and self.split:
+                problems.append(faults.torn(name, place, self.split))
+                continue
             try:
                 add(given, BY_NAME[name], value if isinstance(value, tuple) else (value,))
             except Wrong as wrong:
-                place = Place(self.notebook.path, position, None, step)
+                above = self._said(name, given[name], self.pieces.steps[step])
                 problems.append(
-                    Problem("option", f"{wrong} for step `{step}`", place, "say it on one of its cells")
-                )
+                    Problem("option", f"{wrong} for step `{step}`, in cells {above} and {position}", place,
+                            "say it on one of its cells")
+                )  # fmt: skip
         return problems
+
+    def _said(self, option: str, value: object, positions: Sequence[int]) -> int:
+        """The first cell that says this of an option."""
+        return next(position for position in positions if self.marks[position].given.get(option) == value)
 
     def parameters_cell(self) -> int:
         """The first cell marked as the parameters cell, or 0."""
@@ -183,12 +192,18 @@ class _Draft:
                 )  # fmt: skip
         return problems
 
-    def code_problems(self) -> list[Problem]:
+    def code_problems(self, steps: Sequence[Step]) -> list[Problem]:
         """What would fail when the cells run."""
         severity = "error" if self.pieces.marked else "warning"
+        given = {
+            step.cells[0].position: (step.options.each.name,)
+            for step in steps
+            if step.options.each and step.cells
+        }
         seen = [
             unbound.Seen(position, self.step_of.get(position, ""), analysis,
-                         skipped=self.marks[position].skip, may_fail=self.marks[position].may_fail)
+                         skipped=self.marks[position].skip, may_fail=self.marks[position].may_fail,
+                         given=given.get(position, ()))
             for position, analysis in self.analyses.items()
         ]  # fmt: skip
         return [
@@ -204,7 +219,7 @@ def _drafted(notebook: Notebook, split: str | None, settings: Settings) -> _Draf
     for position, mark in marks.items():
         analyses[position] = dataflow.analyse(mark.source, modules)
         for name, known in () if mark.skip else analyses[position].modules.items():
-            if known or given(name):  # a builtin bound anew is one no more
+            if known or is_given(name):  # a builtin bound anew is one no more
                 modules[name] = known
             else:
                 modules.pop(name, None)

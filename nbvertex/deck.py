@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from nbvertex.errors import Place, StepFailed
 from nbvertex.events import RunEvent
@@ -15,6 +15,8 @@ from nbvertex.ledger import Ledger
 from nbvertex.lineage import Outcome, Touched
 from nbvertex.runtime import jobs
 from nbvertex.state import as_held, difference
+
+LOOK = 0.25  # seconds between two looks at whether somebody wants to stop
 
 
 class Processes(Protocol):
@@ -78,6 +80,11 @@ class Deck:
         return sum(not flight.waiting for flight in self._jobs.values())
 
     @property
+    def notebook(self) -> str:
+        """The notebook's name, for messages."""
+        return self._settings.notebook
+
+    @property
     def waiting(self) -> int:
         return len(self._jobs) - self.busy
 
@@ -103,15 +110,15 @@ class Deck:
         self._pool.start(
             jobs.Job(
                 id=flight.job,
-                cells=tuple(jobs.CellJob(c.position, c.count, c.source, c.may_fail) for c in step.cells),
+                cells=tuple(jobs.CellJob(c.position, c.count, c.source, c.may_fail) for c in flight.sources),
                 inputs={
-                    "step": step.name,
+                    "step": flight.planned.space,
                     "names": bound,
                     "artifacts": artifacts,
                     "imports": step.facts.imports,
                     "last": flight.planned.last,
                 },
-                blobs=tuple(blobs),
+                blobs=(*blobs, *flight.blobs),
                 live=flight.planned.live,
                 parameters=flight.planned.given,
                 cwd=self._settings.cwd,
@@ -120,6 +127,7 @@ class Deck:
                 early=flight.early,
                 output_limit=self._settings.output_limit,
                 survey=self._settings.survey,
+                task={**flight.task, "first": len(blobs)} if flight.task is not None else None,
             )
         )
         if step.options.timeout is not None:
@@ -164,6 +172,25 @@ class Deck:
         self._stop_late()
         return bool(events)
 
+    def ask(self, flight: Flight, interrupts: Interrupts) -> Mapping[str, Any]:
+        """Have a task done that runs no cell, and wait for it; the attempts under way go on.
+
+        Returns:
+            the answer.
+
+        Raises:
+            Damaged: an artifact that it reads is missing or not what it was.
+            NbvertexError: its process cannot do it.
+        """
+        self.start(flight)
+        while flight.running:
+            interrupts.check()
+            self.hear(LOOK, interrupts)
+        if isinstance(flight.ending, Crashed):
+            raise flight.ending.error
+        assert flight.landed is not None
+        return flight.landed.told
+
     def _take(self, event: jobs.Event) -> None:
         flight = self._jobs.get(event.job)
         if flight is None:  # it was dropped
@@ -195,7 +222,7 @@ class Deck:
             started=flight.started,
             ended=time.time(),
         )
-        return Landed(outcome)
+        return Landed(outcome, result.told)
 
     def _timed_out(self, flight: Flight) -> Crashed:
         place = Place(notebook=self._settings.notebook, cell=flight.at, step=flight.planned.name)

@@ -91,15 +91,10 @@ class _Reading:
 
     def option(self, name: str, text: str, line: int | None = None) -> None:
         option = BY_NAME[name]
-        if option.later:
-            self.problem(
-                "later", f"`{name}` comes in a later version of nbvertex", "take the mark off", line=line
-            )
-            return
         try:
             add(self.given, option, option.read(text))
         except Wrong as wrong:
-            self.problem("option", str(wrong), line=line)
+            self.problem("option", str(wrong), wrong.hint, line=line)
 
 
 # The grammar of tags: one row a tag, its key before the colon. What is not here is an option of the table in

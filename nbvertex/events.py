@@ -66,6 +66,8 @@ class StepChanged:
         error: what went wrong, in one line.
         again: why it starts once more: ``retry``, or ``stale`` where it had started early and what it read
             has changed since.
+        why: why it is skipped.
+        round, item: which round of a step that runs over a list, counted from 1, and on what; none: the step itself.
     """
 
     event: ClassVar[str] = "step"
@@ -78,6 +80,9 @@ class StepChanged:
     source: str | None = None
     error: str | None = None
     again: str | None = None
+    why: str | None = None
+    round: int | None = None
+    item: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

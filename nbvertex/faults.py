@@ -116,3 +116,13 @@ def in_order(notebook: str, steps: Sequence[Step], marks: Mapping[int, Marks]) -
 def _after(mark: Marks) -> tuple[object, ...]:
     after = mark.given.get("after", ())
     return after if isinstance(after, tuple) else (after,)
+
+
+def torn(option: str, place: Place, split: str) -> Problem:
+    """A mark of a step that is not cut."""
+    return Problem(
+        "split-mark",
+        f"`{option}` belongs to a step of the notebook, and --split {split} cuts other ones",
+        place,
+        "leave --split out",
+    )

@@ -26,6 +26,7 @@ from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, Survey
 from nbvertex.home import cannot_write
 from nbvertex.lineage import CellRow, Outcome
 from nbvertex.locks import Lock
+from nbvertex.pipeline import Cell
 from nbvertex.plan import Planned
 from nbvertex.runtime import jobs
 from nbvertex.runtime.outputs import Output
@@ -40,7 +41,7 @@ class Landed:
 
     Args:
         outcome: what it left; with a row's id where it was taken from the book instead of computed.
-        read, written: the files that it was seen to open.
+        told: the answer to a task.
     """
 
     outcome: Outcome
@@ -88,6 +89,8 @@ class Flight:
         cells: what its cells did so far.
         shown: what the cell that is running has shown so far.
         ending: how it ended.
+        task: what it does instead of running cells, or beside it.
+        blobs: bytes that the task refers to by number.
     """
 
     planned: Planned
@@ -106,10 +109,17 @@ class Flight:
     cells: dict[int, CellRow] = field(default_factory=dict)
     shown: dict[int, list[Output]] = field(default_factory=dict)
     ending: Landed | Crashed | None = None
+    task: Mapping[str, Any] | None = None
+    blobs: tuple[bytes, ...] = ()
 
     @property
     def running(self) -> bool:
         return self.ending is None
+
+    @property
+    def sources(self) -> tuple[Cell, ...]:
+        """The cells that it runs."""
+        return self.planned.step.cells if self.task is None or self.task["kind"] == "round" else ()
 
     @property
     def at(self) -> int | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from nbvertex import returning
+from nbvertex import conditions, returning
 from nbvertex.dataflow import Analysis
-from nbvertex.deeds import Deed, perform
+from nbvertex.deeds import Deed, gathered, perform
 from nbvertex.errors import Problem
 from nbvertex.outside import Outside, Touch
-from nbvertex.pipeline import Facts, Flow, Step, Why
+from nbvertex.pipeline import Each, Facts, Flow, Step, Why
 from nbvertex.stage import bits
 
 
@@ -70,6 +70,7 @@ def connect(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> Connecte
         analyses: of every cell of theirs, by its position.
     """
     deeds = perform(steps, analyses)
+    cells = [deed for deed in deeds if not deed.mark]
     arrows = _Arrows(steps)
     for deed in deeds:
         arrows.add(deed)
@@ -77,7 +78,7 @@ def connect(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> Connecte
     by_step: list[list[Deed]] = [[] for _ in steps]
     for deed in deeds:
         by_step[deed.step].append(deed)
-    facts = [combine(deed.facts for deed in own) for own in by_step]
+    facts = [_facts(step, own) for step, own in zip(steps, by_step, strict=True)]
     live = _live(by_step)
     flows = arrows.flows()
     names = [step.name for step in steps]
@@ -85,18 +86,46 @@ def connect(steps: Sequence[Step], analyses: Mapping[int, Analysis]) -> Connecte
     for flow in flows:
         if not flow.maybe:
             needs[flow.target].add(flow.source)
+    connected = tuple(
+        msgspec.structs.replace(
+            step,
+            facts=facts[number],
+            needs=tuple(sorted(needs[step.name], key=arrows.places.__getitem__)),
+            live=live[number],
+            options=msgspec.structs.replace(step.options, each=_seen(step, by_step[number])),
+        )
+        for number, step in enumerate(steps)
+    )
     return Connected(
-        steps=tuple(
-            msgspec.structs.replace(
-                step,
-                facts=facts[number],
-                needs=tuple(sorted(needs[step.name], key=arrows.places.__getitem__)),
-                live=live[number],
-            )
-            for number, step in enumerate(steps)
-        ),
+        steps=connected,
         flows=flows,
-        problems=tuple(returning.problems(steps, deeds)),
+        problems=(*returning.problems(steps, cells), *conditions.problems(connected, deeds)),
+    )
+
+
+def _facts(step: Step, deeds: Sequence[Deed]) -> Facts:
+    """What the cells of a step do; what its condition and its list read is none of it."""
+    each = step.options.each
+    given = [Facts(binds=(each.name,), surely=(each.name,))] if each else []
+    return combine([*given, *(deed.facts for deed in deeds if not deed.mark)])
+
+
+def _seen(step: Step, deeds: Sequence[Deed]) -> Each | None:
+    """The list of a step, with what can be seen of its rounds."""
+    each = step.options.each
+    if each is None:
+        return None
+    modes: dict[str, list[str]] = {}
+    for deed in deeds:
+        for kind, what, mode in deed.outcome.state:
+            if kind in ("random", "chance"):
+                modes.setdefault(what, []).append(mode if kind == "random" else "update")
+    seeds = sorted(what for what, done in modes.items() if done[0] == "write" and "" not in modes)
+    others = [what for what, done in modes.items() if "write" in done and what not in seeds]
+    unseen = any("seed" in deed.cell.source and not seeds for deed in deeds)
+    own = [deed for deed in deeds if not deed.mark]
+    return msgspec.structs.replace(
+        each, gathers=gathered(each, own), seeds=tuple(seeds), draws=not (others or unseen)
     )
 
 

@@ -286,6 +286,14 @@ class Ledger:
             records.append(record)
         return records, blobs
 
+    def bytes_of(self, held: Held) -> bytes:
+        """The bytes of a small artifact.
+
+        Raises:
+            Damaged: they are missing or not what they were.
+        """
+        return self._small(held.digest)
+
     def _small(self, digest: str) -> bytes:
         if digest not in self._blobs:
             self._keep(digest, self.store.get(digest))

@@ -68,7 +68,7 @@ class StepRow(Record, frozen=True, kw_only=True):
         inputs: name -> digest of what it read.
         outcome: the row of what it left; for a cached one, of the run that it is from.
         started, ended: seconds since the epoch.
-        error: what went wrong, in one line.
+        error: what went wrong, in one line; for a skipped one, why its condition did not hold.
     """
 
     position: int
@@ -268,7 +268,10 @@ class Lineage:
             "UPDATE steps SET state = 'failed', error = 'broke off' WHERE run = ? AND state = 'running'",
             (run,),
         )
-        tx.execute("UPDATE steps SET state = 'queued' WHERE run = ? AND state = 'skipped'", (run,))
+        tx.execute(
+            "UPDATE steps SET state = 'queued' WHERE run = ? AND state = 'skipped' AND outcome IS NULL",
+            (run,),
+        )
 
     def commit(self, tx: Transaction, run: str, commit: str | None, dirty: bool | None) -> None:
         """The git commit of a run, and whether files differ from it."""

@@ -214,8 +214,8 @@ def change(event: StepChanged) -> str:
         said = f"cached, from run {event.source}"
     elif event.seconds is not None:
         said = f"{event.state} {'after' if event.state == 'failed' else 'in'} {event.seconds:.2f} s"
-    error = f": {event.error}" if event.error else ""
-    return visible(f"{event.step}: {said}{error}", keep="")
+    reason = f": {event.error or event.why}" if event.error or event.why else ""
+    return visible(f"{event.step}: {said}{reason}", keep="")
 
 
 def printed(output: Mapping[str, Any]) -> Iterator[str]:

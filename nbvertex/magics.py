@@ -206,7 +206,7 @@ class Door:
             return [f"{done},{name}" if done else name for name in self.known()]
         if len(before) < 2:
             return self.known()
-        return [f"--{option.name}" for option in TABLE if not option.later]
+        return [f"--{option.name}" for option in TABLE]
 
     def _shell_words(self, text: str) -> Iterable[str]:
         from click.shell_completion import ShellComplete

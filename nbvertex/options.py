@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from nbvertex import grammar
 from nbvertex.errors import nearest
-from nbvertex.pipeline import Options, Resources
+from nbvertex.pipeline import Each, Options, Resources, When
 
-Value: TypeAlias = bool | int | float | str | tuple[str, str]
+Value: TypeAlias = bool | int | float | str | tuple[str, str] | When | Each
 Given: TypeAlias = Mapping[
     str, Value | tuple[Value, ...]
 ]  # option name to value; a tuple where there may be many
 
 LONGEST_NAME = 100
+LONGEST_SHOWN = 200  # characters of a wrong value
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 ON_OFF = {"enabled": True, "true": True, "on": True, "yes": True,
            "disabled": False, "false": False, "off": False, "no": False}  # fmt: skip
@@ -25,7 +27,16 @@ _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 
 
 class Wrong(ValueError):
-    """A value does not fit; the message completes "takes ..."."""
+    """A value does not fit; the message completes "takes ...".
+
+    Args:
+        message: why.
+        hint: what to write instead.
+    """
+
+    def __init__(self, message: str = "", hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def step_name(text: str) -> str:
@@ -124,6 +135,19 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _spoken(read: Callable[[str], When | Each]) -> Callable[[str], When | Each]:
+    """A text in the language of `grammar`."""
+
+    def parse(text: str) -> When | Each:
+        try:
+            return read(text)
+        except grammar.Misread as misread:
+            said = str(misread).encode("ascii", "backslashreplace").decode()
+            raise Wrong(said, misread.hint) from None
+
+    return parse
+
+
 def _here(text: str) -> str:
     if text != "here":
         raise Wrong
@@ -141,7 +165,6 @@ class Option:
         takes: what the text is, for messages.
         many: it may be said more than once, and all of it counts.
         bare: what it means without a value; None: it needs one.
-        later: it is known, and comes in a later version.
     """
 
     name: str
@@ -150,7 +173,6 @@ class Option:
     takes: str
     many: bool = False
     bare: Value | None = None
-    later: bool = False
 
     def read(self, text: str) -> tuple[Value, ...]:
         """The values that a text says.
@@ -163,8 +185,9 @@ class Option:
             return tuple(self.parse(part.strip()) for part in parts)
         except Wrong as wrong:
             said = str(wrong)
+            shown = f"{text[:LONGEST_SHOWN]!a}" + ("..." if len(text) > LONGEST_SHOWN else "")
             raise Wrong(
-                f"`{self.name}` takes {self.takes}, not {text!a}" + (f": {said}" if said else "")
+                f"`{self.name}` takes {self.takes}, not {shown}" + (f": {said}" if said else ""), wrong.hint
             ) from None
 
 
@@ -197,8 +220,8 @@ TABLE = (
     Option("out", "outputs", _path, "a file", many=True),
     Option("label", "labels", _pair, "KEY:VALUE", many=True),
     Option("annotation", "annotations", _pair, "KEY:VALUE", many=True),
-    Option("when", "when", str, "a condition", later=True),
-    Option("each", "each", str, "NAME in LIST", later=True),
+    Option("when", "when", _spoken(grammar.when), "a condition such as accuracy > 0.9"),
+    Option("each", "each", _spoken(grammar.each), "NAME in LIST, or NAME in a name"),
 )  # fmt: skip
 BY_NAME: Mapping[str, Option] = {option.name: option for option in TABLE}
 
@@ -215,7 +238,12 @@ def add(given: dict[str, Any], option: Option, values: tuple[Value, ...]) -> Non
     (value,) = values
     before = given.setdefault(option.name, value)
     if before != value:
-        raise Wrong(f"`{option.name}` is said twice: {before!r} and {value!r}")
+        raise Wrong(f"`{option.name}` is said twice: {said(before)} and {said(value)}")
+
+
+def said(value: Value) -> str:
+    """A value as a message shows it."""
+    return f"`{value.text}`" if isinstance(value, When | Each) else repr(value)
 
 
 def from_settings(name: str, value: object) -> tuple[Option, tuple[Value, ...]]:
@@ -228,8 +256,6 @@ def from_settings(name: str, value: object) -> tuple[Option, tuple[Value, ...]]:
     if option is None:
         near = nearest(name, BY_NAME)
         raise Wrong(f"a step has no option `{name}`" + (f"; did you mean `{near}`?" if near else ""))
-    if option.later:
-        raise Wrong(f"`{name}` comes in a later version of nbvertex")
     items = value if isinstance(value, list) and option.many else [value]
     values: list[Value] = []
     for item in items:

@@ -10,8 +10,6 @@ from nbvertex.errors import Place, Refused, UsageError
 from nbvertex.lineage import Lineage, Outcome, Run, StepRow
 from nbvertex.plan import Plan, Planned, missing_names
 
-FINISHED = ("done", "cached")
-
 
 @dataclass(frozen=True, slots=True)
 class Past:
@@ -36,9 +34,7 @@ def of_run(lineage: Lineage, run: Run) -> Past:
     finished: list[StepRow] = []
     for position in range(len(last)):
         row = last[position]
-        if (
-            row.state not in FINISHED or row.outcome is None or row.error is not None
-        ):  # it may have ended the run
+        if not row.finished:
             break
         finished.append(last[position])
     outcomes = lineage.outcomes(row.outcome for row in finished if row.outcome is not None)
@@ -119,7 +115,7 @@ def _unfit_before(past: Past, plan: Plan) -> str | None:
 def _unfit(planned: Planned | None, row: StepRow, outcome: Outcome) -> str | None:
     if planned is None or planned.name != row.name:
         return f"step {row.name} is no longer where it was"
-    if planned.code != row.code:
+    if planned.identity != row.code:
         return f"the code of step {row.name} has changed"
     lost = missing_names(outcome.live, planned.live)
     if lost:

@@ -193,7 +193,7 @@ def _options(step: Step) -> dict[str, str]:
         "out": options.outputs,
     }
     out.update({key: ",".join(values) for key, values in several.items() if values})
-    out.update({key: value for key, value in (("when", options.when), ("each", options.each)) if value})
+    out.update({key: f'"{one.text}"' for key, one in (("when", options.when), ("each", options.each)) if one})
     return out
 
 

@@ -7,11 +7,12 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-FORMAT = "nbvertex.pipeline/1"
+FORMAT = "nbvertex.pipeline/2"
 SETUP = "setup"  # the name of the step that set-up cells make
 
 Json: TypeAlias = None | bool | int | float | str | list[Any] | dict[str, Any]
 Kind: TypeAlias = Literal["any", "int", "float", "bool", "str", "list", "dict", "none"]
+Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -133,6 +134,88 @@ class Resources(Record, frozen=True, kw_only=True):
     service_account: str | None = None
 
 
+class Compare(Record, frozen=True, kw_only=True, tag="compare", tag_field="is"):
+    """``NAME OP LITERAL``.
+
+    Args:
+        name: whose value is compared.
+        op: how.
+        value: with what; a list for ``in`` and ``not in``.
+    """
+
+    name: str
+    op: Operator
+    value: Json
+
+
+class AllOf(Record, frozen=True, kw_only=True, tag="all", tag_field="is"):
+    """Conditions joined by ``and``."""
+
+    of: tuple[Condition, ...]
+
+
+class AnyOf(Record, frozen=True, kw_only=True, tag="any", tag_field="is"):
+    """Conditions joined by ``or``."""
+
+    of: tuple[Condition, ...]
+
+
+class Not(Record, frozen=True, kw_only=True, tag="not", tag_field="is"):
+    """A condition that must not hold."""
+
+    of: Condition
+
+
+Condition: TypeAlias = Compare | AllOf | AnyOf | Not
+
+
+class When(Record, frozen=True, kw_only=True):
+    """The condition under which a step runs.
+
+    Args:
+        text: as Python.
+        test: the same, parsed; it is read from the left and no further than needed, as Python does.
+    """
+
+    text: str
+    test: Condition
+
+
+class Item(Record, frozen=True, kw_only=True):
+    """One literal of a list.
+
+    Args:
+        source: as Python; it is what the round is given.
+        value: as JSON, in which a tuple is a list.
+    """
+
+    source: str
+    value: Json
+
+
+class Each(Record, frozen=True, kw_only=True):
+    """The list over which a step runs, once for every item.
+
+    Args:
+        text: as Python.
+        name: what the item is bound to.
+        items: the list, where it stands in the mark.
+        source: the name that holds it, where it does not.
+        gathers: the names that the step binds, which hold lists afterwards, ``name`` among them. What else
+            a round turns out to change becomes a list too.
+        seeds: the random generators (``random``, ``numpy``, ``torch``) that every round seeds before it draws.
+        draws: no round is seen to seed a generator otherwise.
+    """
+
+    text: str
+    name: str
+    items: tuple[Item, ...] | None = None
+    source: str = ""
+    gathers: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
+    draws: bool = True
+
+
 class Options(Record, frozen=True, kw_only=True):
     """Everything else that marks on a step may say.
 
@@ -144,7 +227,8 @@ class Options(Record, frozen=True, kw_only=True):
         secrets: ``NAME=...`` references, never values.
         requires: further requirements of this step.
         inputs, outputs: files that the step reads and writes (``in:``, ``out:``).
-        when: a condition, or empty.  each: ``NAME in ...``, or empty.
+        when: the condition under which it runs, decided once, before it begins.
+        each: the list over which it runs.
         labels, annotations: Kale's, carried to targets that have them.
     """
 
@@ -156,8 +240,8 @@ class Options(Record, frozen=True, kw_only=True):
     requires: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    when: str = ""
-    each: str = ""
+    when: When | None = None
+    each: Each | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 

@@ -12,6 +12,29 @@ Given = tuple[tuple[int, str, object], ...]  # after which cell, name, value
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """One run of a step that runs over a list.
+
+    Args:
+        place: of the step in the pipeline.
+        number: of the round, counted from 1.
+        name: what the item is bound to.
+        shown: the item in a few words.
+        digest: tells the item from others.
+        item: it, pickled; None where it has to be taken from its list.
+        source: the name of that list.
+    """
+
+    place: int
+    number: int
+    name: str
+    shown: str
+    digest: str
+    item: bytes | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A step and what it takes to run it.
 
@@ -24,6 +47,7 @@ class Planned:
         needs: the places of the steps that must have ended before.
         given: the parameters injected into it, after which cell each.
         last: nothing comes after it, so that what lives on in its process harms nobody.
+        round: which round of the step this is, where it runs over a list; None: the step itself.
     """
 
     index: int
@@ -34,10 +58,28 @@ class Planned:
     needs: tuple[int, ...]
     given: Given
     last: bool = False
+    round: Round | None = None
 
     @property
     def name(self) -> str:
         return self.step.name
+
+    @property
+    def place(self) -> int:
+        """The place of its step in the pipeline."""
+        return self.index if self.round is None else self.round.place
+
+    @property
+    def space(self) -> str:
+        """What the entries that it makes are called after; the same for all rounds, so that equal ones are alike."""
+        return self.step.name if self.round is None else f"{self.step.name}[]"
+
+    @property
+    def identity(self) -> str:
+        """What its code and its marks mean, in one line: a run that goes on must find it unchanged."""
+        options = self.step.options
+        marks = [f"{n}:{m.text}" for n, m in (("when", options.when), ("each", options.each)) if m]
+        return " ".join([self.code, *marks])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ def row_of(
     """The row of an attempt."""
     homes = flight.inputs.homes()
     return StepRow(
-        position=flight.planned.index,
+        position=flight.planned.place,
         attempt=flight.number,
         name=flight.planned.name,
         state=state,
-        code=flight.planned.code,
+        code=flight.planned.identity,
         key=flight.key,
         inputs={name: homes[entry] for name, entry in flight.inputs.names.items() if entry is not None},
         outcome=outcome,

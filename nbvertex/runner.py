@@ -140,7 +140,7 @@ def run(
         prepared = _prepared(asked, ledger)
         row, plan = prepared.row, prepared.plan
         if resume is None:
-            ledger.begin(row, [(step.name, step.code) for step in plan.steps])
+            ledger.begin(row, [(step.name, step.identity) for step in plan.steps])
         else:
             ledger.reopen(row.id)
         environ = {"PYTHONHASHSEED": "0", **environ}

@@ -22,6 +22,7 @@ class Seen:
         analysis: what it does.
         skipped: it does not run.
         may_fail: nobody minds if it fails.
+        given: the names that its step's marks bind before it.
     """
 
     position: int
@@ -29,6 +30,7 @@ class Seen:
     analysis: Analysis
     skipped: bool = False
     may_fail: bool = False
+    given: tuple[str, ...] = ()
 
 
 def find(notebook: str, cells: Sequence[Seen], *, severity: str) -> Iterator[Problem]:
@@ -45,6 +47,7 @@ def find(notebook: str, cells: Sequence[Seen], *, severity: str) -> Iterator[Pro
     before: set[str] = set()
     texted = False  # annotations are kept as text, which nobody need evaluate
     for cell in running:
+        before.update(cell.given)
         if _binds_anything(cell):
             return  # from here on, any name may have been bound
         before |= _on_builtins(cell.analysis.python)

@@ -165,8 +165,12 @@ def _print_traceback(lines: Sequence[str], *, err: bool = False) -> None:
 
 
 def _left(result: RunResult) -> Iterator[str]:
-    """Which steps were not run."""
-    names = [name for name, step in result.steps.items() if step.state in ("queued", "skipped")]
+    """Which steps were not run, though no condition of theirs says so."""
+    names = [
+        name
+        for name, step in result.steps.items()
+        if step.state in ("queued", "skipped") and step.started is None
+    ]
     if names:
         yield f"not run: {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}"
 

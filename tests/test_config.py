@@ -127,7 +127,7 @@ FAULTS = {
     "step's value": ("[steps.train]\nretries = -1", "`steps.train.retries`", "a whole number from 0"),
     "step's list": ("[steps.train]\nretries = [1]", "`steps.train.retries`", ""),
     "step's table": ("[steps.train.gpu]\nx = 1", "`steps.train.gpu`", ""),
-    "later": ('[steps.train]\nwhen = "x"', "`steps.train.when`", "later version"),
+    "when": ('[steps.train]\nwhen = "x"', "`steps.train.when`", "compared with nothing"),
 }  # fmt: skip
 
 

@@ -250,7 +250,7 @@ ERRORS: dict[str, tuple[Cells, list[tuple[str, int | None, int | None]], str]] =
     ),
     "look-alikes": ([cell("x = 1", "step:cop"), cell("x", "step:сор")], [("look-alike", 2, None)], "looks like"),
     "input": ([cell("x = input()", "step:a")], [("input", 1, 1)], "keyboard"),
-    "when": ([cell("x = 1", "step:a", "when:x > 1")], [("later", 1, None)], "later version"),
+    "when": ([cell("x = 1", "step:a", "when:x > 1")], [("when-name", 1, None)], "only the step itself binds"),
     "all at once": (
         [cell("x = =", "step:a"), cell("print(nowhere)", "step:b", "after:z"), cell("y = 1", "step:c", "gpu:???")],
         [("syntax", 1, 1), ("unknown-step", 2, None), ("undefined-name", 2, 1), ("option", 3, None)], "",

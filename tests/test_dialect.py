@@ -115,8 +115,8 @@ PROBLEMS: dict[str, tuple[tuple[str, ...], str, list[tuple[str, str]], str]] = {
     "no value": ((), "%%step a --after", [("option", "error")], "`--after` needs a value"),
     "open quote": ((), "%%step a --in 'x", [("option", "error")], "no closing quotation"),
     "words after parameters": ((), "%%parameters x", [("option", "error")], "takes nothing"),
-    "when": (("when:x > 1",), "", [("later", "error")], "`when` comes in a later version"),
-    "each": ((), "%%step a --each 'x in xs'", [("later", "error")], "`each` comes in a later version"),
+    "when": (("when:x > f(1)",), "", [("option", "error")], "a call is no literal"),
+    "each": ((), "%%step a --each 'x of xs'", [("option", "error")], "invalid syntax"),
     "report": (("report:enabled",), "", [("no-meaning", "warning")], "`report:enabled`"),
     "notebook": (("notebook:sub",), "", [("no-meaning", "warning")], "`notebook:sub`"),
     "unknown limit": (("limit:example.com/tpu:1",), "", [("no-meaning", "warning")], "example.com/tpu"),
@@ -183,12 +183,25 @@ VALUES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "after": (("a", "a,b"), ("", "a,,b", "a b", "../x")),
     "label": (("a:b", "a:"), ("", "a", ":b", "a b:c")),
     "annotation": (("a/b:c",), ("", "a")),
+    "when": (
+        ("a > 0.9", "a>1 and not (b == 'x' or c is None)", "mode in ['a', 'b']", "0.5 < a", "a == -1", "é != 'ü'"),
+        ("", "a", "f(a) > 1", "a.b > 1", "a[0] == 1", "a == b", "1 < a < 2", "a > 1 > 0", "a := 1", "a == [1]", "a in b",
+         "a in 'xy'", "a == 1e999", "a == 1j", "a == 10**9", "a > 1; b", "a >", "(" * 500, "not " * 400 + "a", "a\nb",
+         "a\0b", "lambda: a", "a == f'{a}'", "__import__('os')", "a is 1", "True", "é", "a == '\ud800' and ü"),
+    ),
+    "each": (
+        ("lr in [0.1, 0.01]", "lr in rates", "p in [(1, 2), {'a': [None, True]}]", "s in ('x',)", "lr in [0.1; 0.01]",
+         "n in []"),
+        ("", "lr", "lr in 3", "lr in range(3)", "lr in [a, b]", "lr in {1, 2}", "lr of rates", "lr in lr", "_ in [1]",
+         "a.b in [1]", "a, b in [1]", "lr in [1] in [2]", "lr not in [1]", "lr in [*x]", "lr in [1e999]", "lr in xs.y",
+         "lr in [x for x in y]", "lr in [" + "1," * 999 + "1, 2]", "[" * 300, "é", "lr in [b'x']", "lr in {'a': 1}"),
+    ),
 }  # fmt: skip
 
 
 def test_every_option_is_in_the_table_of_values() -> None:
     """The table below leaves no option out."""
-    assert set(VALUES) == {option.name for option in TABLE if not option.later}
+    assert set(VALUES) == {option.name for option in TABLE}
 
 
 @pytest.mark.parametrize("name", VALUES)

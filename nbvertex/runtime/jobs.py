@@ -34,6 +34,8 @@ class Job:
         early: stop at the first effect on the world outside until `Pool.proceed`.
         output_limit: bytes of output kept per cell; the cut is marked.
         survey: the cells before which the values of all names are told, and 0: after the last.
+        measures: names whose numbers are told at the end.
+        task: what is done instead of running cells, or beside it (see `runtime.tasks`); None: nothing.
     """
 
     id: str
@@ -48,6 +50,8 @@ class Job:
     early: bool = False
     output_limit: int = 10_000_000
     survey: tuple[int, ...] = ()
+    task: Mapping[str, Any] | None = None
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ class Done:
     files_read: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
     widgets: dict[str, Any] = field(default_factory=dict)  # for the notebook's metadata, by model id
+    told: dict[str, Any] = field(default_factory=dict)  # the answer to a task
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

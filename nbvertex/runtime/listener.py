@@ -107,7 +107,12 @@ class Listener:
                 and position != self._position
             ):
                 yield Revised(self.job.id, position, outputs.final())
-        told = {"output_type": UPDATE, "data": data, "metadata": metadata, "transient": {"display_id": display}}
+        told = {
+            "output_type": UPDATE,
+            "data": data,
+            "metadata": metadata,
+            "transient": {"display_id": display},
+        }
         if display not in self._displays:
             self._update_afar(display, told)
         yield self._output(dict(told))
@@ -191,4 +196,6 @@ def _what_is_left(frame: Frame, blobs: list[bytes]) -> Done:
         files_read=tuple(files["read"]),
         files_written=tuple(files["written"]),
         widgets=frame["widgets"],
+        told=state.get("told", {}),
+        measures=state.get("measures", {}),
     )
