@@ -10,8 +10,7 @@ import msgspec
 
 from nbvertex.errors import StoreError
 from nbvertex.pipeline import Record
-
-OUTSIDE = "@"  # names that begin so are the state outside the names
+from nbvertex.runtime.closure import closure
 
 
 class Held(Record, frozen=True, kw_only=True):
@@ -120,38 +119,13 @@ class State:
         Raises:
             StoreError: the record of the run does not hold what a name is bound to.
         """
-        names: dict[str, str | None] = {}
-        found: dict[int, Held] = {}
-        entries: list[str] = []
-        asked = set(self.names if wanted is None else wanted)
-        asked.update(name for name in self.names if name.startswith(OUTSIDE))
-        queue = sorted(asked, reverse=True)
-        while queue or entries:
-            if not entries:
-                name = queue.pop()
-                entry = names[name] = self.names.get(name)
-                if entry is not None:
-                    entries.append(entry)
-                continue
-            held = self._home(entries.pop())
-            if id(held) in found:
-                continue
-            found[id(held)] = held
-            entries.extend(reversed(held.refs))
-            more = [name for name in held.free if name not in asked]
-            asked.update(more)
-            queue.extend(reversed(more))
-        arrived = {entry for held in found.values() for entry in held.entries}
-        also = {n: e for n, e in self.names.items() if e in arrived and n not in names}
-        return Inputs({**names, **also}, tuple(found.values()))
-
-    def _home(self, entry: str) -> Held:
         try:
-            return self.homes[entry]
-        except KeyError:
+            names, held = closure(self.names, self.homes, wanted)
+        except KeyError as missing:
             raise StoreError(
-                f"the run's record has no home for entry {entry}", code="missing-entry"
+                f"the run's record has no home for entry {missing.args[0]}", code="missing-entry"
             ) from None
+        return Inputs(names, held)
 
 
 def difference(before: Inputs, names: Mapping[str, str | None], held: Iterable[Held]) -> Change:

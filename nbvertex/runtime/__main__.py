@@ -21,8 +21,11 @@ def _start(folder: str) -> None:
     package = importlib.util.module_from_spec(spec)
     sys.modules[NAME] = package
     spec.loader.exec_module(package)
-    warm = importlib.import_module(NAME + ".warm")
-    warm.main(sys.argv[1:])
+    role, *arguments = sys.argv[1:]
+    if role == "task":
+        beside = os.path.join(os.path.dirname(folder), "beside")
+        sys.exit(importlib.import_module(NAME + ".executor").main(arguments, beside))
+    importlib.import_module(NAME + ".warm").main([role, *arguments])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,256 @@
+"""What steps leave for later ones where no book is kept: a folder each, put together in notebook order."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from . import container
+from .closure import closure
+from .jobs import Done
+
+FORMAT = "nbvertex.delta/1"
+STATE, VALUES, FILES = "state.json", "values", "files"
+_DRAWN = frozenset({"@random", "@numpy.random", "@torch"})  # state that nobody uses without changing it
+
+
+class NotTheSame(Exception):
+    """Steps ran side by side although the later one should have seen what the earlier one did."""
+
+
+class Unreadable(Exception):
+    """A folder does not hold what a step left."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An artifact as a step left it; see `nbvertex.state.Held`. ``folder`` is where its bytes are."""
+
+    digest: str
+    size: int
+    format: str
+    entries: tuple[str, ...]
+    refs: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, VALUES, self.digest)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a step loaded: name -> entry, None for a name that was not bound, and entry -> digest of its home."""
+
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    homes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FileLeft:
+    """A path of the working folder that a step wrote to.
+
+    Args:
+        kind: ``file``, ``folder``, ``link`` or ``gone``.
+        content: the digest of a file; where a link leads.
+        mode: the permissions.
+    """
+
+    kind: str
+    content: str = ""
+    mode: int = 0o755
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What one step left.
+
+    Args:
+        step, index: its name and its place in the notebook.
+        names: name -> entry; None where the name is gone.
+        held: the artifacts that are new.
+        files: path in the working folder -> what became of it.
+        wanted: the names it asked for; None: all.
+        draws: it draws random numbers.
+        seen: what it was given.
+        ended: the notebook ended the run in it, with `sys.exit()`: nothing after it is run.
+        folder: where it lies.
+    """
+
+    step: str
+    index: int
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    held: tuple[Held, ...] = ()
+    files: Mapping[str, FileLeft] = field(default_factory=dict)
+    wanted: tuple[str, ...] | None = ()
+    draws: bool = False
+    seen: Seen = field(default_factory=Seen)
+    ended: bool = False
+    folder: str = ""
+
+
+@dataclass
+class World:
+    """The state after some steps: name -> entry, entry -> what holds it, path -> the file."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    homes: dict[str, Held] = field(default_factory=dict)
+    files: dict[str, tuple[FileLeft, str]] = field(default_factory=dict)
+
+    def inputs(self, wanted: Iterable[str] | None) -> tuple[Seen, tuple[Held, ...]]:
+        """What a step loads that reads these names."""
+        try:
+            names, held = closure(self.names, self.homes, wanted)
+        except KeyError as missing:
+            raise Unreadable(f"no step left a value for {missing.args[0]}") from None
+        return Seen(names, {entry: one.digest for one in held for entry in one.entries}), held
+
+    def apply(self, delta: Delta) -> None:
+        """Do to the state what a step did."""
+        for name, entry in delta.names.items():
+            if entry is None:
+                self.names.pop(name, None)
+            else:
+                self.names[name] = entry
+        for held in delta.held:
+            self.homes.update(dict.fromkeys(held.entries, held))
+        for path, file in delta.files.items():
+            if file.kind != "gone":
+                self.files[path] = file, delta.folder
+            else:
+                self.files.pop(path, None)
+
+
+def merge(deltas: Iterable[Delta]) -> World:
+    """The state after these steps, in notebook order.
+
+    Args:
+        deltas: of a step's ancestors, each with all of its own.
+
+    Raises:
+        NotTheSame: one of them did not see what an earlier one did to what it read.
+    """
+    world = World()
+    for delta in sorted(deltas, key=lambda delta: delta.index):
+        now, _ = world.inputs(delta.wanted)
+        differing = _differing(delta.seen, now)
+        if differing and (delta.draws or not differing <= _DRAWN or not differing.isdisjoint(delta.names)):
+            raise NotTheSame(
+                f"step {delta.step} ran without what an earlier step, beside which it ran, did to "
+                f"{', '.join(sorted(differing))}; name that step in an `after:` mark on {delta.step}"
+            )
+        world.apply(delta)
+    return world
+
+
+def _differing(before: Seen, now: Seen) -> frozenset[str]:
+    def told(seen: Seen, name: str) -> tuple[str | None, str | None]:
+        entry = seen.names.get(name)
+        return entry, seen.homes.get(entry or "")
+
+    return frozenset(n for n in {*before.names, *now.names} if told(before, n) != told(now, n))
+
+
+def difference(before: Seen, done: Done) -> tuple[dict[str, str | None], tuple[Held, ...]]:
+    """What a step changed of what it loaded, and what it made anew: names, and artifacts without their folder."""
+    names = {name: entry for name, entry in done.names.items() if before.names.get(name, "") != entry}
+    held = tuple(
+        Held(
+            digest=meta["digest"],
+            size=meta["size"],
+            format=meta["format"],
+            entries=tuple(meta["entries"]),
+            refs=tuple(meta.get("refs", ())),
+            free=tuple(meta.get("free", ())),
+            modules=tuple(meta.get("modules", ())),
+            types=dict(meta.get("types", {})),
+        )
+        for meta in done.artifacts
+    )
+    return names, tuple(h for h in held if any(before.homes.get(e) != h.digest for e in h.entries))
+
+
+def read(folder: str) -> Delta:
+    """What a step left in a folder.
+
+    Raises:
+        Unreadable: it is not there, or written by another version.
+    """
+    try:
+        with open(os.path.join(folder, STATE), encoding="utf-8") as file:
+            said: dict[str, Any] = json.load(file)
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{folder} does not hold what a step left: {error}") from error
+    if said.pop("format", None) != FORMAT:
+        raise Unreadable(f"{folder} was written by another version of nbvertex")
+    wanted = said.pop("wanted")
+    return Delta(
+        wanted=None if wanted is None else tuple(wanted),
+        held=tuple(_held(one, folder) for one in said.pop("held")),
+        seen=Seen(**said.pop("seen")),
+        files={path: FileLeft(**one) for path, one in said.pop("files").items()},
+        folder=folder,
+        **said,
+    )
+
+
+def _held(said: Mapping[str, Any], folder: str) -> Held:
+    tuples = {key: tuple(said[key]) for key in ("entries", "refs", "free", "modules")}
+    return Held(**{**said, **tuples, "folder": folder})
+
+
+def write(folder: str, delta: Delta, done: Done) -> None:
+    """Write what a step left: its values, then the word that they are there.
+
+    Args:
+        folder: where to; made if it is not there.
+        delta: what it left.
+        done: holds the bytes, or says where they are.
+    """
+    os.makedirs(os.path.join(folder, VALUES), exist_ok=True)
+    kept = {held.digest for held in delta.held}
+    for meta in done.artifacts:
+        target = os.path.join(folder, VALUES, meta["digest"])
+        if meta["digest"] not in kept or _is_whole(target, meta["size"]):
+            continue
+        if "blob" in meta:
+            with open(target, "wb") as file:
+                file.write(done.blobs[meta["blob"]])
+        else:
+            shutil.copyfile(meta["path"], target)
+    said = {key: value for key, value in asdict(delta).items() if key != "folder"}
+    said["held"] = [{key: value for key, value in one.items() if key != "folder"} for one in said["held"]]
+    with open(os.path.join(folder, STATE), "w", encoding="utf-8") as file:
+        json.dump({"format": FORMAT, **said}, file, indent=1, sort_keys=True)
+
+
+def _is_whole(path: str, size: int) -> bool:
+    """Whether an earlier attempt has written it; one that was killed may have begun."""
+    try:
+        return os.path.getsize(path) == size
+    except OSError:
+        return False
+
+
+def hand_out(held: Sequence[Held], scratch: str) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """The artifacts as `heap.load` wants them: small ones as blobs, large ones as files of this machine."""
+    records: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for one in held:
+        record: dict[str, Any] = {"digest": one.digest, "entries": list(one.entries)}
+        if one.size <= container.SMALL:
+            with open(one.path, "rb") as file:
+                blobs.append(file.read())
+            record["blob"] = len(blobs) - 1
+        else:  # a bucket that is mounted is no place for a memory map
+            record["path"] = os.path.join(scratch, one.digest)
+            shutil.copyfile(one.path, record["path"])
+        records.append(record)
+    return records, blobs
