@@ -113,7 +113,11 @@ class Saving:
         """Is it a name of the notebook's, and none that IPython or Python put there?"""
         if name in OWN_NAMES or history.is_one(name):
             return False
-        return not (name in self.hidden and self.hidden[name] is self.namespace[name])
+        return not self._is_given(name)
+
+    def _is_given(self, name: str) -> bool:
+        """Is it what IPython put there, as it does in every process?"""
+        return name in self.hidden and self.hidden[name] is self.namespace.get(name, _NOTHING)
 
     def _name_definitions(self) -> None:
         """Functions and classes that are bound to a name are entries, whoever refers to them."""
@@ -127,7 +131,8 @@ class Saving:
         queue = collections.deque(wanted)
         while queue:
             name = queue.popleft()
-            if name not in self.names and (name in self.namespace or name in self.outside):
+            there = name in self.outside or (name in self.namespace and not self._is_given(name))
+            if there and name not in self.names:
                 entry = self.names[name] = self._entry_for(name)
                 queue.extend(self._add(entry, name))
 

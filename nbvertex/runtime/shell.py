@@ -75,6 +75,10 @@ class Results(DisplayHook):
     def start_displayhook(self) -> None:
         self._result = {}
 
+    def is_active(self) -> bool:
+        """Whether the last value of a cell is being shown."""
+        return self._result is not None
+
     def write_output_prompt(self) -> None:
         if self._result is not None:
             self._result["count"] = self.prompt_count
@@ -109,6 +113,7 @@ class ZMQInteractiveShell(InteractiveShell):
     keepkernel_on_exit = None
     kernel = AnyTrait()
     send: Send | None = None  # where errors go
+    unshown: BaseException | None = None  # what went wrong as the cell's last value was to be shown
 
     @default("exiter")
     def _default_exiter(self) -> ZMQExitAutocall:
@@ -156,6 +161,8 @@ class ZMQInteractiveShell(InteractiveShell):
         super().showtraceback(found, *args, **keywords)
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
+        if self.displayhook.is_active():
+            self.unshown = evalue
         if self.send is not None:
             self.send(
                 {
@@ -269,7 +276,18 @@ def _cancelling(task: asyncio.Task[Any]) -> Iterator[None]:
 
 
 async def run(shell: ZMQInteractiveShell, source: str, count: int) -> Any:
-    """Run one cell as a kernel does and give IPython's result of it; the event loop runs meanwhile."""
+    """Run one cell as a kernel does and give IPython's result of it; the event loop runs meanwhile.
+
+    A last value that cannot be shown is a failure, as ipykernel 7 has it.
+    """
+    shell.unshown = None
+    result = await _run(shell, source, count)
+    if result.success:
+        result.error_in_exec = shell.unshown
+    return result
+
+
+async def _run(shell: ZMQInteractiveShell, source: str, count: int) -> Any:
     shell.execution_count = count
     inputs = shell.history_manager.input_hist_parsed
     raw = shell.history_manager.input_hist_raw
