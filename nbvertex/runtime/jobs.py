@@ -35,7 +35,6 @@ class Job:
         output_limit: bytes of output kept per cell; the cut is marked.
         survey: the cells before which the values of all names are told, and 0: after the last.
         measures: names whose numbers are told at the end.
-        measures: names whose numbers are told at the end.
         task: what is done instead of running cells, or beside it (see `runtime.tasks`); None: nothing.
     """
 
@@ -51,7 +50,6 @@ class Job:
     early: bool = False
     output_limit: int = 10_000_000
     survey: tuple[int, ...] = ()
-    measures: tuple[str, ...] = ()
     task: Mapping[str, Any] | None = None
     measures: tuple[str, ...] = ()
 
@@ -126,7 +124,6 @@ class Done:
     files_read: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
     widgets: dict[str, Any] = field(default_factory=dict)  # for the notebook's metadata, by model id
-    measures: dict[str, float] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)  # the answer to a task
     measures: dict[str, float] = field(default_factory=dict)
 

@@ -167,7 +167,6 @@ def _frame_of(job: Job, mark: bytes) -> tuple[wire.Header, list[bytes]]:
         "output_limit": job.output_limit,
         "survey": list(job.survey),
         "measures": list(job.measures),
-        "measures": list(job.measures),
         "task": job.task,
     }
     # pickled since values of parameters may be more than JSON holds; 4: every Python reads it

@@ -196,7 +196,6 @@ def _what_is_left(frame: Frame, blobs: list[bytes]) -> Done:
         files_read=tuple(files["read"]),
         files_written=tuple(files["written"]),
         widgets=frame["widgets"],
-        measures=state.get("measures", {}),
         told=state.get("told", {}),
         measures=state.get("measures", {}),
     )

@@ -116,7 +116,6 @@ class Step:
             return
         self._let_others_end(held)
         state, blobs = held.save(self.job["live"], self.job["scratch"])
-        state["measures"] = measures.take(self.ip.user_ns, self.job["measures"])
         state["told"] = task.end(self.job["live"])
         state["measures"] = measures.take(self.ip.user_ns, self.job["measures"])
         self._survey(0, held)
