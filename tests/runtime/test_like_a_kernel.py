@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nbvertex import worker
+from nbvertex import displays, worker
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -47,6 +47,7 @@ CELLS: list[tuple[str, str]] = [
     ("an error in eval", "eval('1+')"),
     ("an error on import", "import nosuchmodule_x"),
     ("an error in repr", "class R:\n    def __repr__(self): raise ValueError('in repr')\nR()"),
+    ("an error in a displayed repr", "display(R()); print('goes on')"),
     ("an error in html", "class H:\n    def _repr_html_(self): raise ValueError('in html')\n    def __repr__(self): return 'H!'\nH()"),
     ("an error in a task", "async def g():\n    raise ValueError('async')\nawait g()"),
     ("an error in a finaliser", "class D:\n    def __del__(self): raise ValueError('del')\nd = D(); del d"),
@@ -168,7 +169,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
     while not over:
         for event in pool.poll(PATIENCE):
             if isinstance(event, worker.CellEnded | worker.Revised):
-                found[event.position - 1] = normal(event.outputs)
+                found[event.position - 1] = normal(displays.plain(event.outputs))
             over = over or isinstance(event, worker.Ended)
     pool.close()
     return found
