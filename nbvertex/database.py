@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbvertex.errors import StoreError
-from nbvertex.home import cannot_write
+from nbvertex.home import NO_ROOM, cannot_write
 
 if TYPE_CHECKING:
     import sqlite3
@@ -216,7 +216,7 @@ def _in_our_words(path: Path, error: sqlite3.Error, need: int | None) -> StoreEr
     if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR_WRITE"):
         return StoreError(
             f"no space left to write {path}{size}",
-            hint="free some space, or let `nbvertex runs gc` do it; then `nbvertex runs resume` goes on",
+            hint=NO_ROOM,
             code="disk-full",
         )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):

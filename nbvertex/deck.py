@@ -208,7 +208,7 @@ class Deck:
         if flight.late:
             return self._timed_out(flight)
         if not isinstance(result, jobs.Done):
-            return why_crashed(result, flight, self._settings.notebook)
+            return why_crashed(result, flight, self._settings.notebook, self._ledger.home.folder)
         held = tuple(as_held(meta) for meta in result.artifacts)
         for one, meta in zip(held, result.artifacts, strict=True):
             blob = result.blobs[meta["blob"]] if "blob" in meta else None

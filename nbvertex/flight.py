@@ -32,7 +32,7 @@ from nbvertex.runtime import jobs
 from nbvertex.runtime.outputs import Output
 from nbvertex.state import Inputs
 
-NO_SPACE = re.compile(r"OSError: \[Errno (\d+)\] (.*?)(?:: '(.*)')?")
+NO_SPACE = re.compile(r"OSError: \[Errno (\d+)\] (.*?)(?:: '.*')?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +203,8 @@ def pieced(shown: Iterable[Output]) -> tuple[Output, ...]:
     return tuple({**one, "text": "".join(one["text"])} if "text" in one else one for one in found)
 
 
-def why_crashed(result: jobs.Result, flight: Flight, notebook: str) -> Crashed:
-    """The end of an attempt that did not end well, in our words."""
+def why_crashed(result: jobs.Result, flight: Flight, notebook: str, home: Path) -> Crashed:
+    """The end of an attempt that did not end well, in our words; its values were to lie in the home."""
     planned = flight.planned
 
     def place(cell: int | None = None, line: int | None = None) -> Place:
@@ -220,7 +220,7 @@ def why_crashed(result: jobs.Result, flight: Flight, notebook: str) -> Crashed:
         case jobs.Refused(problems=problems):
             return Crashed(_refusal([_problem(one, place(one.get("cell"))) for one in problems]), again=False)
         case jobs.Died(message=message):
-            if (full := _disk_full(message, planned.name)) is not None:
+            if (full := _disk_full(message, planned.name, home)) is not None:
                 return Crashed(full, again=False)
             return Crashed(StepFailed(message, place=place(flight.at), code="step-died"))
         case jobs.Done():
@@ -231,12 +231,12 @@ def _is_an_exit(output: Output) -> bool:
     return output["output_type"] == "error" and ends_the_run(output["ename"], output["evalue"])
 
 
-def _disk_full(message: str, step: str) -> StoreError | None:
+def _disk_full(message: str, step: str, home: Path) -> StoreError | None:
     """What a step's process says that could not write its values."""
     found = NO_SPACE.fullmatch(message)
     if found is None or int(found[1]) not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return None
-    return cannot_write(Path(found[3] or f"the values of step {step}"), OSError(int(found[1]), found[2]))
+    return cannot_write(f"the values of step {step} into {home}", OSError(int(found[1]), found[2]))
 
 
 def _problem(found: Mapping[str, Any], place: Place) -> Problem:

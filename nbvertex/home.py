@@ -12,6 +12,10 @@ from pathlib import Path
 from nbvertex.errors import StoreError
 
 MARKS = ("nbvertex.toml", "pyproject.toml", ".git")
+NO_ROOM = (  # what to do about a full disk
+    "free some space (`nbvertex runs gc` does) and go on with `nbvertex runs resume`, or name a folder on another disk "
+    "in NBVERTEX_HOME"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,13 @@ def writing(path: Path, need: int | None = None) -> Iterator[None]:
         raise cannot_write(path, error, need) from error
 
 
-def cannot_write(path: Path, error: OSError, need: int | None = None) -> StoreError:
+def cannot_write(path: Path | str, error: OSError, need: int | None = None) -> StoreError:
     """The `StoreError` for a write that the file system refused."""
     size = f" ({need:,} bytes needed)" if need else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StoreError(
             f"no space left to write {path}{size}: {error.strerror}",
-            hint="free some space, or let `nbvertex runs gc` do it; then `nbvertex runs resume` goes on",
+            hint=NO_ROOM,
             code="disk-full",
         )
     return StoreError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import random
@@ -145,12 +146,24 @@ def test_several_refusals_are_told_at_once(home: Home) -> None:
     assert [problem.place.cell for problem in crash.problems] == [1, 1]
 
 
+@pytest.mark.parametrize("place", ["", ": '/home/x/.nbvertex/scratch/run/1-2'"])
+def test_a_full_disk_is_told_as_such(place: str) -> None:
+    """What could not be written and where, though the system may not name it; and what to do."""
+    died = worker.Died(None, None, f"OSError: [Errno {errno.ENOSPC}] No space left on device{place}")
+    error = runner_crash(died)
+    assert str(error) == "no space left to write the values of step a into /kept: No space left on device"
+    assert isinstance(error, StoreError)
+    assert all(word in (error.hint or "") for word in ("runs gc", "runs resume", "NBVERTEX_HOME"))
+
+
 def runner_crash(result: worker.Result) -> Exception:
     from nbvertex.flight import Flight, why_crashed
     from nbvertex.plan import make
     from nbvertex.state import Inputs
 
-    return why_crashed(result, Flight(make(THREE, {}).steps[0], 1, Inputs(), early=False), "nb.ipynb").error
+    return why_crashed(
+        result, Flight(make(THREE, {}).steps[0], 1, Inputs(), early=False), "nb.ipynb", Path("/kept")
+    ).error
 
 
 class Flaky(pretend.Pool):
