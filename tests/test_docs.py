@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,39 @@ def test_the_command_line_is_documented(golden: Callable[[str, str | bytes], Non
         for command, text in [(words, said), *(((*words, sub), nbvertex_help(*words, sub)) for sub in below)]:
             page += [f"## `{' '.join(('nbvertex', *command))}`", "", "```text", text, "```", ""]
     golden("../../docs/cli.md", "\n".join(page))
+
+
+INDEX = "## Every module"
+
+
+def test_every_module_is_described(golden: Callable[[str, str | bytes], None]) -> None:
+    """docs/architecture.md ends with the first line of every module, floor by floor and folder by folder."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8").partition(INDEX)[0]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    floors = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    package = ROOT / "nbvertex"
+    page += f"{INDEX}\nWith the line that each opens with; those of the package itself floor by floor, the doors first.\n"
+    for floor in floors:
+        files = [package / f"{name}.py" for name in re.findall(r"\w+", floor)]
+        page += "".join(["\n", *(described(file, package) for file in sorted(files) if file.exists())])
+    for folder in sorted({file.parent for file in package.rglob("*.py")} - {package}):
+        said = opening(folder / "__init__.py")
+        page += f"\n`{folder.relative_to(package)}/`{f': {said}' if said else ''}\n\n"
+        names = [file for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
+        page += "".join(described(file, folder) for file in names)
+    golden("../../docs/architecture.md", page)
+
+
+def described(file: Path, folder: Path) -> str:
+    """A line of the index."""
+    return f"- `{file.relative_to(folder).with_suffix('')}`: {opening(file)}\n"
+
+
+def opening(file: Path) -> str:
+    """What a module says it is for."""
+    said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) if file.exists() else ""
+    assert said is not None, f"{file} does not say what it is for"
+    return said.partition("\n")[0]
 
 
 def code_words(text: str) -> set[str]:
