@@ -5,7 +5,9 @@ from __future__ import annotations
 from nbvertex.emulator.calls import Table
 from nbvertex.emulator.custom_jobs import CustomJobs
 from nbvertex.emulator.engine import Engine
+from nbvertex.emulator.notebook_jobs import NotebookJobs
 from nbvertex.emulator.pipeline_jobs import PipelineJobs
+from nbvertex.emulator.schedules import Schedules
 from nbvertex.emulator.training_pipelines import TrainingPipelines
 from nbvertex.emulator.world import World
 
@@ -16,7 +18,11 @@ def serve(world: World, table: Table) -> None:
     pipelines = PipelineJobs(world, engine)
     custom = CustomJobs(world, engine)
     training = TrainingPipelines(world, engine, custom)
-    for kind in (pipelines, custom, training):
+    notebooks = NotebookJobs(world, engine)
+    for kind in (pipelines, custom, training, notebooks):
         kind.serve(table)
         kind.jobs.recover()
-    world.background.add(lambda now: None, engine.close)
+    schedules = Schedules(world, pipelines, notebooks)
+    schedules.serve(table)
+    schedules.recover()
+    world.background.add(schedules.turn, engine.close)
