@@ -144,6 +144,8 @@ class Visit(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(reply.size))
         self.end_headers()
         if self.command == "HEAD":
+            if isinstance(reply.body, Part):
+                reply.body.stream.close()
             return
         if isinstance(reply.body, Part):
             for block in reply.body.blocks():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import threading
 
-from nbvertex.emulator import metadata_server, services
+from nbvertex.emulator import batch, metadata_server, services
 from nbvertex.emulator.control import Control
 from nbvertex.emulator.dispatcher import Dispatcher
 from nbvertex.emulator.grpc_door import GrpcDoor
 from nbvertex.emulator.http_door import HERE, Door, Ways
 from nbvertex.emulator.leases import Leases
+from nbvertex.emulator.plain_storage import PlainStorage
 from nbvertex.emulator.rest import Rest
 from nbvertex.emulator.storage_api import StorageApi
 from nbvertex.emulator.uploads import Uploads
@@ -32,9 +33,9 @@ class Server:
         self.dispatcher = Dispatcher(self.world)
         self.world.certificates.prepare()
         services.register(self.world)
-        self._storage = StorageApi(
-            self.world.buckets, Uploads(self.world.buckets, self.world.store), self.world.store.number
-        )
+        uploads = Uploads(self.world.buckets, self.world.store)
+        self._storage = StorageApi(self.world.buckets, uploads, self.world.store.number)
+        self._plain_storage = PlainStorage(self.world.buckets, uploads)
         self._rest = Rest(self.world.schema, self.dispatcher)
         self.leases = Leases()
         self._control = Control(self.world, self.dispatcher, self.leases)
@@ -109,6 +110,14 @@ class Server:
             return own
         if "/storage/v1/" in request.path:
             method, about, serve = self._storage.find(request)
+            return self.dispatcher.guarded(
+                method, about, request.authorization, request.door, "storage", serve
+            )
+        if request.path.startswith("/batch"):
+            return batch.answer(request, self.answer)
+        plain = self._plain_storage.find(request)
+        if plain is not None:
+            method, about, serve = plain
             return self.dispatcher.guarded(
                 method, about, request.authorization, request.door, "storage", serve
             )

@@ -177,11 +177,13 @@ def parts_of(kind: str, data: bytes) -> list[tuple[dict[str, str], bytes]]:
         raise StorageError(400, "badContent", "Multipart body without a boundary.")
     mark = b"--" + (found[1] or found[2] or found[3]).encode()
     made = []
-    for part in (b"\r\n" + data).split(b"\r\n" + mark)[1:]:
+    first, _, _ = data.partition(b"\n")
+    end = b"\r\n" if first.endswith(b"\r") else b"\n"  # gcsfs writes single ones
+    for part in (end + data).split(end + mark)[1:]:
         if part.startswith(b"--"):
             break
-        head, _, body = part.lstrip(b"\r\n").partition(b"\r\n\r\n")
-        lines = [line.partition(":") for line in head.decode("utf-8", "replace").split("\r\n")]
+        head, _, body = part.removeprefix(end).partition(end * 2)
+        lines = [line.partition(":") for line in head.decode("utf-8", "replace").splitlines()]
         made.append(({name.strip().lower(): value.strip() for name, _, value in lines}, body))
     return made
 
