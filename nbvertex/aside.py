@@ -1,4 +1,4 @@
-"""What a comparison sets aside: cells that vary by intent, and what depends on them."""
+"""What a comparison sets aside: cells that vary by intent or tell the time, and what depends on them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from nbvertex.ipython_syntax import read
 from nbvertex.pipeline import Cell, Facts, Pipeline
 
+CLOCK = "reads the clock"
+STAMPS = re.compile(r"\basctime\b")  # what is logged says when
 SEEDS = re.compile(r"\bseed\s*\(|\bset_state\s*\(|\bsetstate\s*\(|manual_seed|set_random_seed")
 
 
@@ -28,13 +30,14 @@ class Aside:
     files: Mapping[str, int] = field(default_factory=dict)
 
 
-def find(pipeline: Pipeline) -> Aside:
+def find(pipeline: Pipeline, *, times: bool = False) -> Aside:
     """What cells tagged ``varies`` make vary.
 
     Args:
         pipeline: the notebook.
+        times: cells that read the clock count as tagged.
     """
-    found = _Spread()
+    found = _Spread(times=times)
     for cell in sorted((c for step in pipeline.steps for c in step.cells), key=lambda c: c.position):
         found.take(cell)
     return Aside(found.cells, found.names)
@@ -43,7 +46,8 @@ def find(pipeline: Pipeline) -> Aside:
 class _Spread:
     """Goes through the cells in order and sees how far what varies comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, times: bool) -> None:
+        self.times = times
         self.cells: dict[int, str] = {}
         self.names: dict[str, int] = {}
         self.files: dict[str, int] = {}
@@ -71,6 +75,8 @@ class _Spread:
         facts = cell.facts
         if cell.varies:
             return "varies"
+        if self.times and ("clock" in facts.outside or STAMPS.search(cell.source)):
+            return CLOCK
         names = sorted(_used(facts) & self.names.keys())
         if facts.everything and self.names:
             names = sorted(self.names)

@@ -138,11 +138,29 @@ def test_a_difference_in_what_is_left(make_notebook: Make, verify: Callable[...,
 
 def test_a_notebook_that_varies_by_itself(make_notebook: Make, verify: Callable[..., Said]) -> None:
     """It differs from one straight run to the next: the cell and the mend are named."""
-    notebook = make_notebook([cell("import time\nt = time.time_ns()", "step:a"), cell("print(t)", "step:b")])
+    notebook = make_notebook(
+        [cell("import random\nn = random.random()", "step:a"), cell("print(n)", "step:b")]
+    )
     said = verify(notebook)
     assert said.code == 1
-    assert "cause: two straight runs differ there as well: cell 1 reads the clock" in said.out
-    assert "hint: tag cell 1 `varies`" in said.err
+    assert "cause: two straight runs differ there as well: cell 1 draws at random without a seed" in said.out
+    assert "hint: seed the generator, or tag cell 1 `varies`" in said.err
+
+
+def test_what_tells_the_time(make_notebook: Make, verify: Callable[..., Said]) -> None:
+    """It is set aside and named; what else the cells make still counts."""
+    clock = cell("import time\nt = time.time_ns()\nn = [1]", "step:a")
+    tells = [clock, cell("n.append(2)\nprint(t)", "step:b"), cell("print(n)", "step:c")]
+    said = verify(make_notebook(tells))
+    assert said.code == 0, said
+    told = said.out.splitlines()
+    assert [line for line in told if "cell 3" in line or "values of" in line] == [
+        "  set aside: the values of t"
+    ]
+    assert any(line.startswith("  set aside: cell 2 (depends on ") for line in told)
+    said = verify(make_notebook([*tells, cell(DIFFERS + "\nprint(x)", "step:d")]))
+    assert said.code == 1
+    assert "what cell 4 shows differs" in said.err or "what cell 2 shows differs" in said.err
 
 
 def test_a_notebook_that_fails_alike(make_notebook: Make, verify: Callable[..., Said]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from nbvertex.aside import Aside
 from nbvertex.blame import Again, Cause
 from nbvertex.errors import Refused, UsageError
 from nbvertex.events import RunEvent
-from nbvertex.pipeline import Json
+from nbvertex.pipeline import Json, Pipeline
 from nbvertex.sides import Side
 from nbvertex.verify import Compared
 from nbvertex.workshop import Order, Workshop
@@ -92,10 +92,9 @@ def run(
         varying = {path: cell for path, cell in workshop.written_by.items() if cell in left_out.cells}
         left_out = replace(left_out, files=varying)
         two = workshop.steps("steps")
-        compared = verify.compare(opened.pipeline, one, two, left_out)
-        cause = None
+        compared, cause = verify.compare(opened.pipeline, one, two, left_out), None
         if compared.differences:
-            cause = _cause(workshop, order, left_out, one, compared)
+            compared, left_out, cause = _look_closer(workshop, opened.pipeline, left_out, one, two, compared)
         linked = tuple(sorted(workshop.linked))
         return Verified(opened, order.cwd, one, two, left_out, compared, cause, linked)
 
@@ -134,14 +133,35 @@ def _order(opened: Opened, values: dict[str, Json], how: How) -> Order:
     )
 
 
-def _cause(workshop: Workshop, order: Order, left_out: Aside, one: Side, compared: Compared) -> Cause:
-    """Run both once more, and look closer."""
-    first = compared.differences[0]
-    watched = blame.cell_of(order.pipeline, first, workshop.written_by)
+def _look_closer(
+    workshop: Workshop, pipeline: Pipeline, left_out: Aside, one: Side, two: Side, compared: Compared
+) -> tuple[Compared, Aside, Cause | None]:
+    """Run it straight once more: what only tells the time is set aside; of all else the cause is found."""
+    watched = blame.cell_of(pipeline, compared.differences[0], workshop.written_by)
     again = workshop.straight("straight-again", watched=watched)
-    apart = verify.compare(order.pipeline, one, again, left_out)
+    apart = verify.compare(pipeline, one, again, left_out)
+    timed = _without_times(pipeline, workshop.written_by, left_out, apart)
+    without = verify.compare(pipeline, one, two, timed)
+    if not without.differences:
+        return without, timed, None
     steps = workshop.steps("steps-again", watched=watched)
-    return blame.find(order.pipeline, first, watched, Again(again, steps, apart))
+    cause = blame.find(pipeline, compared.differences[0], watched, Again(again, steps, apart))
+    return compared, left_out, cause
+
+
+def _without_times(
+    pipeline: Pipeline, written_by: Mapping[str, int], left_out: Aside, apart: Compared
+) -> Aside:
+    """What else is set aside: what tells the time, and differs from one straight run to the next."""
+    timed = aside.find(pipeline, times=True)
+    cells = {one.position for one in apart.differences}
+    names = {one.name for one in apart.differences}
+    files = {path: cell for path, cell in written_by.items() if cell in timed.cells and path in names}
+    return Aside(
+        {**left_out.cells, **{cell: why for cell, why in timed.cells.items() if cell in cells}},
+        {**left_out.names, **{name: cell for name, cell in timed.names.items() if name in names}},
+        {**left_out.files, **files},
+    )
 
 
 def _refuse_to_pay_twice(opened: Opened) -> None:
