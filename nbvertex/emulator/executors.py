@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from nbvertex.emulator.batch_predictions import BatchPredictions
 from nbvertex.emulator.calls import Table
 from nbvertex.emulator.custom_jobs import CustomJobs
+from nbvertex.emulator.endpoints import Endpoints
 from nbvertex.emulator.engine import Engine
+from nbvertex.emulator.model_servers import ModelServers
 from nbvertex.emulator.notebook_jobs import NotebookJobs
 from nbvertex.emulator.pipeline_jobs import PipelineJobs
 from nbvertex.emulator.schedules import Schedules
@@ -19,7 +22,10 @@ def serve(world: World, table: Table) -> None:
     custom = CustomJobs(world, engine)
     training = TrainingPipelines(world, engine, custom)
     notebooks = NotebookJobs(world, engine)
-    for kind in (pipelines, custom, training, notebooks):
+    servers = ModelServers(world, engine)
+    Endpoints(world, engine, servers).serve(table)
+    batches = BatchPredictions(world, engine, servers)
+    for kind in (pipelines, custom, training, notebooks, batches):
         kind.serve(table)
         kind.jobs.recover()
     schedules = Schedules(world, pipelines, notebooks)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from nbvertex.emulator.metadata_store import link
 from nbvertex.emulator.schema import Message
 from nbvertex.emulator.tasks import Artifact, Record, new_id
 from nbvertex.emulator.world import World
@@ -123,10 +123,7 @@ class Lineage:
         return self._world.store.put(message)
 
     def _link(self, kind: str, source: str, target: str, said: Mapping[str, str] | None = None) -> None:
-        self._world.store.execute(
-            "INSERT OR IGNORE INTO links (kind, source, target, data) VALUES (?, ?, ?, ?)",
-            (kind, source, target, json.dumps(dict(said or {}))),
-        )
+        link(self._world.store, kind, source, target, dict(said) if said else None)
 
     def _message(self, kind: str, **fields: Any) -> Message:
         return self._world.schema.message(f"google.cloud.aiplatform.v1.{kind}")(**fields)

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from nbvertex.emulator.calls import Call, Table
 from nbvertex.emulator.custom_jobs import CustomJobs, check_spec
 from nbvertex.emulator.engine import Engine
+from nbvertex.emulator.models import Models
 from nbvertex.emulator.problem import ApiError
 from nbvertex.emulator.schema import Message, as_json, from_json
 from nbvertex.emulator.states import CANCELLED, FAILED, FINAL, PENDING, RUNNING, SUCCEEDED, Jobs
 from nbvertex.emulator.tasks import TaskFailed, new_id
 from nbvertex.emulator.world import World
-
-UPLOAD = "/google.cloud.aiplatform.v1.ModelService/UploadModel"
 
 
 class TrainingPipelines:
@@ -91,10 +90,10 @@ class TrainingPipelines:
         self._custom.jobs.end(job.name, SUCCEEDED)
         if not made.model_to_upload.display_name:
             return None
-        model = self._uploaded(call, made, spec)
+        model = self._uploaded(made, spec)
         return lambda one: one.model_to_upload.CopyFrom(model)
 
-    def _uploaded(self, call: Call, made: Message, spec: Message) -> Message:
+    def _uploaded(self, made: Message, spec: Message) -> Message:
         """The model in the registry.
 
         Raises:
@@ -105,23 +104,8 @@ class TrainingPipelines:
         base = spec.base_output_directory.output_uri_prefix
         if not model.artifact_uri and base:
             model.artifact_uri = f"{base.rstrip('/')}/model"
-        method = self._world.schema.methods[UPLOAD]
-        request = call.new(
-            "UploadModelRequest",
-            parent=made.name.partition("/trainingPipelines/")[0],
-            model=model,
-            model_id=made.model_id,
-            parent_model=made.parent_model,
-        )
-        handler = self._world.table.find(UPLOAD)
-        if handler is None:
-            raise ApiError("UNIMPLEMENTED", "The emulator has no model registry.")
-        operation = handler(Call(method, request, call.identity, call.transport, "v1", call.schema))
-        said = call.new("UploadModelResponse")
-        operation.response.Unpack(said)
-        found = self._world.store.get(said.model)
-        found.version_id = said.model_version_id or found.version_id
-        return found
+        location = made.name.partition("/trainingPipelines/")[0]
+        return Models(self._world).upload(location, model, made.model_id, made.parent_model)
 
     def _cancel(self, call: Call) -> Message:
         self.jobs.cancel(call.request.name)
