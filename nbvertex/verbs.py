@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nbvertex import console, usage, verbs_emulator, verbs_run, verbs_verify
 from nbvertex.commandline import Session, Verbs, as_json, meant, notebook, print_json, say, split
 from nbvertex.errors import Exit, UsageError, many
+
+if TYPE_CHECKING:
+    from nbvertex.actions.learning import Learned
 
 COMPLETING = "_NBVERTEX_COMPLETE"  # the environment variable in which a shell says what it wants to know
 
@@ -66,21 +69,45 @@ def verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 @verb("check")
 @click.argument("notebook", metavar="NB...", nargs=-1, callback=meant, type=click.Path())
+@click.option(
+    "--learn", is_flag=True, help="Propose `in:` and `out:` marks from the files that the last run touched."
+)
 @split
 @as_json
-def check(notebook: Sequence[str], split: str | None, as_json: bool) -> int:
+def check(notebook: Sequence[str], learn: bool, split: str | None, as_json: bool) -> int:
     """Every problem of the notebooks goes to stdout; exit 2 where one is an error."""
-    from nbvertex.actions import reading
+    from nbvertex.actions import learning, reading
 
     found = reading.check(notebook, split=split)
+    learned = [
+        learning.learn(one.notebook, one.pipeline) if learn and one.pipeline else None for one in found
+    ]
     if as_json:
-        print_json([reading.checked_json(one) for one in found])
+        told = zip(map(reading.checked_json, found), learned, strict=True)
+        print_json([{**one, "files": learning.as_json(more)} if more else one for one, more in told])
     else:
-        for one in found:
+        for one, more in zip(found, learned, strict=True):
             say(line for problem in one.problems for line in console.problem_lines(problem))
             if not one.errors and one.pipeline is not None:
                 say([f"{one.notebook}: {many(len(one.pipeline.steps), 'step')}, no errors"])
+            if more is not None:
+                say(_learned(more))
     return Exit.REFUSED if any(one.errors for one in found) else Exit.OK
+
+
+def _learned(learned: Learned) -> Iterator[str]:
+    """What to add to the steps, and why."""
+    from nbvertex import picture
+    from nbvertex.actions import learning
+
+    rows = learning.rows(learned)
+    yield f"files, as run {learned.run} touched them:{'' if rows else ' none'}"
+    yield from picture.columns([("  " + step, *more) for step, *more in rows])
+    adding = [step for step in learned.steps if learned.marks(step)]
+    if any(step.step not in learned.magic for step in adding):
+        yield "to add what says in: or out:, give the cell such a tag"
+    if any(step.step in learned.magic for step in adding):
+        yield "to add what begins with --, write it behind the step's name in its line %%step"
 
 
 @verb("show")
