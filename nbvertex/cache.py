@@ -148,6 +148,7 @@ class Keys:
             sorted(step.options.outputs),
             [cell.count for cell in step.cells] if _numbered(planned) else None,
             self._variables() if "environ" in step.facts.outside else None,
+            *([planned.round.name, planned.round.digest] if planned.round is not None else []),
         ]
         return hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()
 

@@ -57,11 +57,11 @@ def choose(
     """
     test = msgspec.to_builtins(when.test)
     names = grammar.names(when.test)
-    plain = _plain(names, state, ledger)
-    if plain is not None:
+    known = plain(names, state, ledger)
+    if known is not None:
         from nbvertex.runtime import condition
 
-        answer: Mapping[str, Any] = condition.decide(test, plain)
+        answer: Mapping[str, Any] = condition.decide(test, known)
     else:
         flight = Flight(planned, 1, state.inputs(names), early=False)
         flight.task = {"kind": "decide", "test": test, "names": names}
@@ -76,7 +76,7 @@ def choose(
     return Choice(answer["holds"], f"when {when.text}: {answer['because']}")
 
 
-def _plain(names: tuple[str, ...], state: State, ledger: Ledger) -> dict[str, Any] | None:
+def plain(names: tuple[str, ...], state: State, ledger: Ledger) -> dict[str, Any] | None:
     """The values of names, as far as they are bound; None where one takes code of others to be read."""
     found: dict[str, Any] = {}
     for name in names:

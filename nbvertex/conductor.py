@@ -6,11 +6,13 @@ import functools
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from nbvertex import rounds
 from nbvertex.artifacts import Damaged
 from nbvertex.cache import Keys, never
 from nbvertex.choice import Choice, choose
@@ -22,9 +24,10 @@ from nbvertex.files import Files
 from nbvertex.flight import Crashed, Flight, Landed
 from nbvertex.interrupts import Interrupts
 from nbvertex.ledger import Entry, Ledger
-from nbvertex.lineage import Outcome, Touched
+from nbvertex.lineage import Outcome, StepRow, Touched
 from nbvertex.locks import Lock
 from nbvertex.past import Past
+from nbvertex.pipeline import Each
 from nbvertex.plan import Plan, Planned
 from nbvertex.results import as_placed, result_of, row_of
 from nbvertex.state import Inputs, State
@@ -34,6 +37,33 @@ TURN = 0.02  # seconds between two looks at a lock that another run holds
 AHEAD = 64  # steps beyond the next one that are looked at
 MISSING = re.compile(r"NameError: name '(\w+)' is not defined")
 MOST_MENDS = 3  # of one artifact in one run
+
+
+@dataclass(slots=True)
+class Loop:
+    """A step that runs over a list, while its rounds are under way.
+
+    Args:
+        flight: of the step as a whole.
+        each: its list.
+        conductor: of the rounds.
+    """
+
+    flight: Flight
+    each: Each
+    conductor: Conductor
+
+    @property
+    def results(self) -> tuple[StepResult, ...]:
+        """What the rounds did, in order, as far as they are known."""
+        found = self.conductor.results
+        return tuple(found[place] for place in sorted(found))
+
+    def ended(self) -> Flight:
+        """The flight of the step, with what its cells have shown in all rounds."""
+        self.flight.cells = rounds.cells(self.flight.planned, self.each, self.results)
+        self.flight.rounds = self.results
+        return self.flight
 
 
 class Conductor:
@@ -48,6 +78,8 @@ class Conductor:
         jobs: how many steps compute at the same time.
         backoff: seconds to wait after attempt n.
         tell: hears every event.
+        still: what all steps find, whatever the others do: they are rounds of one step. None: each finds what those
+            before it have left.
     """
 
     def __init__(
@@ -61,6 +93,7 @@ class Conductor:
         jobs: int,
         backoff: Callable[[int], float],
         tell: Callable[[RunEvent], None],
+        still: State | None = None,
     ) -> None:
         self.plan = plan
         self.ledger = ledger
@@ -73,8 +106,8 @@ class Conductor:
         self._jobs = jobs
         self._backoff = backoff
         self._tell = tell
-        self._early = Early(plan.steps)
-        self._state = State()
+        self._early = Early(plan.steps, apart=still is not None)
+        self._state = still or State()
         self._head = plan.first  # the step that is recorded next
         self._outcomes: dict[int, Outcome] = {}  # of all before it
         self._flights: dict[int, Flight] = {}
@@ -86,6 +119,10 @@ class Conductor:
         self._looked = (-1, -1, -1)
         self._choices: dict[int, Choice] = {}  # place of a step under a condition -> whether it is taken
         self._interrupts = Interrupts()
+        self._loop: Loop | None = None  # the step whose rounds are under way
+        self._rounds: Mapping[
+            int, Mapping[int, tuple[StepRow, Outcome]]
+        ] = {}  # those that an earlier try has done
 
     def take_over(self, past: Past, *, source: str | None) -> None:
         """Begin with what an earlier run has done.
@@ -110,6 +147,7 @@ class Conductor:
                 self.ledger.ended(Entry(again))
         if source is None:
             self._tries = dict(past.tries)
+            self._rounds = past.rounds
             self._head = max(self.plan.first, len(past.done))
 
     def go(self, interrupts: Interrupts) -> None:
@@ -146,6 +184,9 @@ class Conductor:
         """
         head = self._flights.get(self._head)
         was_running = head is not None and head.running and not head.early
+        if self._loop is not None:
+            self._loop.conductor.stop(why)
+            head, was_running = self._loop.ended(), True
         self.deck.close()
         self.ledger.clear()
         if head is not None and was_running:
@@ -160,6 +201,8 @@ class Conductor:
         for flight in self._flights.values():
             flight.unlock()
         self._unlock_saved()
+        if self._loop is not None:
+            self._loop.conductor.unlock()
 
     def _save(self) -> None:
         self.ledger.flush()
@@ -191,7 +234,7 @@ class Conductor:
         """Begin with the step whose turn it is, if it is taken."""
         when = planned.step.options.when
         if when is None or planned.round is not None:
-            self._open(planned, self._state)
+            self._begin(planned)
             return
         try:
             if planned.index not in self._choices:
@@ -205,9 +248,108 @@ class Conductor:
             self._undecided(planned, error)
             return
         if self._choices[planned.index].taken:
-            self._open(planned, self._state)
+            self._begin(planned)
         else:
             self._skip(planned, self._choices[planned.index].why)
+
+    def _begin(self, planned: Planned) -> None:
+        """Start a step, or its rounds."""
+        each = planned.step.options.each
+        if each is None or planned.round is not None:
+            self._open(planned, self._state)
+            return
+        for other in self._flights.values():
+            other.unlock()  # whoever waits holds nothing that others wait for
+        flight = Flight(planned, self._tries.get(planned.index, 0) + 1, Inputs(), early=False)
+        self._tries[planned.index] = flight.number
+        self.ledger.started(row_of(flight, "running"))
+        self._tell_step(flight, "running", at=flight.started)
+        try:
+            ask = functools.partial(self.deck.ask, interrupts=self._interrupts)
+            parts = rounds.planned(planned, each, self._state, self.ledger, ask, self.deck.notebook)
+            self._loop = Loop(flight, each, self._inner(parts))
+            self._loop.conductor.remember(self._rounds.get(planned.index, {}))
+            self._loop.conductor.go(self._interrupts)
+            self._close_loop(self._loop)
+            self._loop = None
+        except Damaged as damage:
+            self._loop = None
+            self._mend(damage)
+        except StepFailed as error:
+            self._crashed(flight, Crashed(error, again=False))
+
+    def _inner(self, parts: tuple[Planned, ...]) -> Conductor:
+        """Whoever conducts the rounds of a step."""
+        return Conductor(
+            Plan(parts, 0, len(parts)),
+            self.ledger,
+            self.deck,
+            keys=self._keys,
+            files=self._files,
+            jobs=self._jobs,
+            backoff=self._backoff,
+            tell=self._tell,
+            still=rounds.Still(self._state),
+        )
+
+    def _close_loop(self, loop: Loop) -> None:
+        """The rounds have ended: make one step of them, or fail as one has failed."""
+        inner, flight = loop.conductor, loop.ended()
+        error = inner.failure or inner.left
+        if error is not None:
+            inner.salvage()
+            self._crashed(flight, Crashed(error, again=False, wanted=inner.left is not None))
+            return
+        outcomes = [inner.outcome(place) for place in range(len(inner.plan.steps))]
+        gather = rounds.gathering(flight.planned, loop.each, self._state, outcomes, self.ledger)
+        gather.number, gather.started, gather.cells = flight.number, flight.started, flight.cells
+        gather.rounds = loop.results
+        if self._keys is None:
+            gather.key = None
+        elif all(result.state == "cached" for result in loop.results):
+            known = self.ledger.recall(gather.key or "", flight.planned.live, self._files)
+            if known is not None:
+                gather.land(Landed(known))
+        if gather.running:
+            self.deck.start(gather)
+        self._flights[self._head] = gather
+
+    def outcome(self, place: int) -> Outcome:
+        """What a step has left that is recorded."""
+        return self._outcomes[place]
+
+    def remember(self, done: Mapping[int, tuple[StepRow, Outcome]]) -> None:
+        """Take over rounds that an earlier try has done on the same items and values.
+
+        Args:
+            done: round -> its row and what it left.
+        """
+        for planned in self.plan.steps:
+            row, outcome = done.get(planned.round.number if planned.round else 0, (None, None))
+            if row is None or outcome is None:
+                continue
+            flight = Flight(planned, row.attempt, self._state.inputs(planned.wanted), False, recorded=True)
+            now = row_of(flight, "done")
+            if (now.code, now.inputs) == (row.code, row.inputs):
+                flight.cells = as_placed(planned, self.ledger.lineage.cells(outcome.id))
+                flight.land(Landed(outcome))
+                self._flights[planned.index] = flight
+                self.results[planned.index] = result_of(flight, "done", outcome)
+                self._tries[planned.index] = row.attempt
+
+    def salvage(self) -> None:
+        """Record the rounds after one that failed which have ended well: a later try need not repeat them."""
+        for place, flight in sorted(self._flights.items()):
+            landed = flight.landed
+            if place != self._head and landed is not None and not flight.recorded and self._holds(flight):
+                if flight.cached:
+                    continue  # whoever tries again finds it there
+                outcome, why = self._judged(flight, landed)
+                row = row_of(flight, "done", ended=outcome.ended)
+                self.ledger.ended(
+                    Entry(row, outcome, tuple(flight.cells.values()), None if why else flight.key)
+                )
+                self.results[place] = result_of(flight, "done", outcome, why=why)
 
     def _skip(self, planned: Planned, why: str) -> None:
         """Record a step whose condition does not hold."""
@@ -247,7 +389,8 @@ class Conductor:
     def _may_start_early(self, planned: Planned) -> bool:
         """Whether it is worth it; what was started too early once waits for its turn."""
         later = planned.index > self._head and planned.index not in self._again
-        free = planned.step.options.when is None or planned.round is not None
+        options = planned.step.options
+        free = planned.round is not None or not (options.when or options.each)
         return later and free and self._early.may_start(planned)
 
     def _has_landed(self, place: int) -> bool:
@@ -259,6 +402,7 @@ class Conductor:
         flight = Flight(
             planned, self._tries.get(planned.index, 0) + 1, state.inputs(planned.wanted), early=ahead
         )
+        flight.task = rounds.task_of(planned)
         try:
             if not self._is_remembered(flight):
                 flight.early = ahead or self.ledger.unsaved
@@ -388,6 +532,9 @@ class Conductor:
 
     def _judged(self, flight: Flight, landed: Landed) -> tuple[Outcome, str | None]:
         """The outcome with the files it depends on, and why it may not stand for another run."""
+        if flight.rounds is not None:
+            why = next((one.why for one in flight.rounds if one.why), None)
+            return rounds.with_all(landed.outcome, flight.rounds), why
         if self._keys is None or flight.key is None:
             return landed.outcome, never(flight.planned.step)
         touched = landed.outcome.touched
@@ -429,12 +576,19 @@ class Conductor:
             self._again[self._head] = "retry"
         else:
             self.failure = crash.error
-            if isinstance(crash.error, StepFailed) and crash.error.hint is None:
-                crash.error.hint = self._untaken(flight, crash.error) or (
-                    f"when it is mended, `nbvertex runs resume {self.ledger.run}` goes on from here"
-                )
+            if isinstance(crash.error, StepFailed):
+                self._explain(flight, crash.error)
             self.results[self._head] = result_of(flight, "failed", outcome, why=why)
         self._tell_step(flight, state, at=now, error=None if crash.wanted else why)
+
+    def _explain(self, flight: Flight, error: StepFailed) -> None:
+        """Say in which round it was, and what to do."""
+        one = flight.planned.round
+        if one is not None:
+            error.message += f" (round {one.number}: {one.name} = {one.shown})"
+        error.hint = self._untaken(flight, error) or error.hint
+        if error.hint is None and one is None:
+            error.hint = f"when it is mended, `nbvertex runs resume {self.ledger.run}` goes on from here"
 
     def _untaken(self, flight: Flight, error: StepFailed) -> str | None:
         """What to do where a step misses a name that only a step binds which was not taken."""
@@ -490,6 +644,8 @@ class Conductor:
                 at=at,
                 attempt=flight.number,
                 seconds=at - flight.started if state in ("done", "failed") else None,
+                round=flight.round,
+                item=flight.planned.round.shown if flight.planned.round is not None else None,
                 **more,
             )
         )

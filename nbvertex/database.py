@@ -57,6 +57,19 @@ MIGRATIONS = (
     ALTER TABLE outcomes ADD COLUMN touched TEXT;
     ALTER TABLE outcomes ADD COLUMN widgets BLOB;
     """,
+    """
+    CREATE TABLE attempts (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, position INTEGER NOT NULL,
+        round INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL, name TEXT NOT NULL, item TEXT,
+        state TEXT NOT NULL, code TEXT NOT NULL, key TEXT, inputs TEXT, outcome INTEGER REFERENCES outcomes (id),
+        started REAL, ended REAL, error TEXT,
+        PRIMARY KEY (run, position, round, attempt)) WITHOUT ROWID;
+    INSERT INTO attempts (run, position, attempt, name, state, code, key, inputs, outcome, started, ended, error)
+        SELECT run, position, attempt, name, state, code, key, inputs, outcome, started, ended, error FROM steps;
+    DROP TABLE steps;
+    ALTER TABLE attempts RENAME TO steps;
+    CREATE INDEX steps_by_outcome ON steps (outcome);
+    """,
 )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nbvertex.errors import Place, StepFailed
+import msgspec
+
+from nbvertex.errors import Place, Refused, StepFailed
 from nbvertex.events import RunEvent
 from nbvertex.flight import Crashed, Flight, Landed, why_crashed
 from nbvertex.interrupts import Interrupts
@@ -16,6 +18,16 @@ from nbvertex.lineage import Outcome, Touched
 from nbvertex.runtime import jobs
 from nbvertex.state import as_held, difference
 
+STATES = {
+    "@cwd": "the working folder",
+    "@environ": "environment variables",
+    "@path": "sys.path",
+    "@random": "the generator of random",
+    "@numpy.random": "the generator of numpy.random",
+    "@torch": "the generator of torch",
+    "@figures": "open figures",
+    "@warnings": "warning filters",
+}
 LOOK = 0.25  # seconds between two looks at whether somebody wants to stop
 
 
@@ -116,6 +128,7 @@ class Deck:
                     "names": bound,
                     "artifacts": artifacts,
                     "imports": step.facts.imports,
+                    "sources": [cell.source for cell in step.cells],
                     "last": flight.planned.last,
                 },
                 blobs=(*blobs, *flight.blobs),
@@ -126,13 +139,17 @@ class Deck:
                 scratch=str(self._ledger.scratch),
                 early=flight.early,
                 output_limit=self._settings.output_limit,
-                survey=self._settings.survey,
+                survey=self._survey(flight),
                 task={**flight.task, "first": len(blobs)} if flight.task is not None else None,
             )
         )
         if step.options.timeout is not None:
             flight.deadline = time.monotonic() + step.options.timeout
         self._jobs[flight.job] = flight
+
+    def _survey(self, flight: Flight) -> tuple[int, ...]:
+        """Before which cells names are told; what a round leaves at its end is not yet what the step leaves."""
+        return tuple(cell for cell in self._settings.survey if cell or flight.planned.round is None)
 
     def confirm(self, flight: Flight) -> None:
         """An early attempt may do what others can see."""
@@ -213,9 +230,14 @@ class Deck:
         for one, meta in zip(held, result.artifacts, strict=True):
             blob = result.blobs[meta["blob"]] if "blob" in meta else None
             self._ledger.receive(one, blob, meta.get("path"))
+        if "error" in result.told and flight.task is not None and flight.task["kind"] == "gather":
+            return self._not_gathered(flight, result.told["error"])
+        change = difference(flight.inputs, result.names, held)
+        if "written" in result.told:
+            change = msgspec.structs.replace(change, written=tuple(result.told["written"]))
         outcome = Outcome(
             run=self._ledger.run,
-            change=difference(flight.inputs, result.names, held),
+            change=change,
             live=flight.planned.live,
             touched=Touched(read=result.files_read, written=result.files_written),
             widgets=result.widgets,
@@ -223,6 +245,16 @@ class Deck:
             ended=time.time(),
         )
         return Landed(outcome, result.told)
+
+    def _not_gathered(self, flight: Flight, what: str) -> Crashed:
+        """Rounds have changed the state outside the names."""
+        place = Place(
+            self._settings.notebook, flight.planned.step.cells[0].position, step=flight.planned.name
+        )
+        names = ", ".join(STATES.get(name, name.removeprefix("@")) for name in what.split(", "))
+        message = f"the rounds of a step that runs over a list must leave the state outside the names alone: {names}"
+        hint = "change that in a step before; of random numbers, seed them first thing in each round"
+        return Crashed(Refused(message, place=place, hint=hint, code="each-state"), again=False)
 
     def _timed_out(self, flight: Flight) -> Crashed:
         place = Place(notebook=self._settings.notebook, cell=flight.at, step=flight.planned.name)

@@ -18,9 +18,11 @@ class Early:
 
     Args:
         steps: all of the pipeline, in notebook order.
+        apart: they are rounds of one step, and none of them sees what another does.
     """
 
-    def __init__(self, steps: Sequence[Planned]) -> None:
+    def __init__(self, steps: Sequence[Planned], *, apart: bool = False) -> None:
+        self._apart = apart
         self._new_imports: list[bool] = []
         so_far: set[str] = set()
         for planned in steps:
@@ -36,7 +38,7 @@ class Early:
     def lets_pass(self, unfinished: Planned) -> bool:
         """Whether a step that has not ended leaves the state alone that every later step takes over."""
         facts = unfinished.step.facts
-        return (
+        return self._apart or (
             not facts.everything
             and CARRIED.isdisjoint(facts.outside)
             and not self._new_imports[unfinished.index]

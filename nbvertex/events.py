@@ -95,6 +95,7 @@ class CellStarted:
     position: int
     at: float
     state: StepState = "running"
+    round: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,7 @@ class CellOutput:
     step: str
     position: int
     output: Output
+    round: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ class CellEnded:
     at: float
     state: StepState
     count: int | None = None
+    round: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +185,8 @@ class StepResult:
         cells: position -> what the cell did; all the step's cells.
         why: for a step that was not run, or failed, or is never cached: why.
         widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
+        round, item: of a round: which one, counted from 1, and on what.
+        rounds: of a step that runs over a list: what each did; its cells show the outputs of all.
     """
 
     name: str
@@ -193,6 +198,9 @@ class StepResult:
     cells: Mapping[int, CellResult] = field(default_factory=dict)
     why: str | None = None
     widgets: Mapping[str, Any] = field(default_factory=dict)
+    round: int | None = None
+    item: str | None = None
+    rounds: tuple[StepResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from nbvertex.errors import (
     StoreError,
     ends_the_run,
 )
-from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, Surveyed
+from nbvertex.events import CellEnded, CellOutput, CellStarted, RunEvent, StepResult, Surveyed
 from nbvertex.home import cannot_write
 from nbvertex.lineage import CellRow, Outcome
 from nbvertex.locks import Lock
@@ -91,6 +91,7 @@ class Flight:
         ending: how it ended.
         task: what it does instead of running cells, or beside it.
         blobs: bytes that the task refers to by number.
+        rounds: what the rounds did whose lists it makes.
     """
 
     planned: Planned
@@ -111,10 +112,16 @@ class Flight:
     ending: Landed | Crashed | None = None
     task: Mapping[str, Any] | None = None
     blobs: tuple[bytes, ...] = ()
+    rounds: tuple[StepResult, ...] | None = None
 
     @property
     def running(self) -> bool:
         return self.ending is None
+
+    @property
+    def round(self) -> int | None:
+        """Which round it is, where its step runs over a list."""
+        return self.planned.round.number if self.planned.round is not None else None
 
     @property
     def sources(self) -> tuple[Cell, ...]:
@@ -141,16 +148,18 @@ class Flight:
         match event:
             case jobs.CellStarted(position=position, at=at):
                 self.cells[position] = CellRow(position=position, state="running", started=at)
-                return CellStarted(run=run, step=step, position=position, at=at)
+                return CellStarted(run=run, step=step, position=position, at=at, round=self.round)
             case jobs.Output(position=position, output=output):
                 self.shown.setdefault(position, []).append(output)
-                return CellOutput(run=run, step=step, position=position, output=output)
+                return CellOutput(run=run, step=step, position=position, output=output, round=self.round)
             case jobs.CellEnded(position=position, at=at, ok=ok, count=count, outputs=outputs):
                 self.shown.pop(position, None)
                 well = ok or any(_is_an_exit(output) for output in outputs)
                 state: Literal["done", "failed"] = "done" if well else "failed"
                 self._change(position, state=state, count=count, ended=at, outputs=outputs)
-                return CellEnded(run=run, step=step, position=position, at=at, state=state, count=count)
+                return CellEnded(
+                    run=run, step=step, position=position, at=at, state=state, count=count, round=self.round
+                )
             case jobs.Revised(position=position, outputs=outputs):
                 self._change(position, outputs=outputs)
             case jobs.Surveyed(position=position, values=values, gone=gone):

@@ -121,12 +121,8 @@ def _seen(step: Step, deeds: Sequence[Deed]) -> Each | None:
             if kind in ("random", "chance"):
                 modes.setdefault(what, []).append(mode if kind == "random" else "update")
     seeds = sorted(what for what, done in modes.items() if done[0] == "write" and "" not in modes)
-    others = [what for what, done in modes.items() if "write" in done and what not in seeds]
-    unseen = any("seed" in deed.cell.source and not seeds for deed in deeds)
     own = [deed for deed in deeds if not deed.mark]
-    return msgspec.structs.replace(
-        each, gathers=gathered(each, own), seeds=tuple(seeds), draws=not (others or unseen)
-    )
+    return msgspec.structs.replace(each, gathers=gathered(each, own), seeds=tuple(seeds))
 
 
 def _live(by_step: Sequence[Sequence[Deed]]) -> list[tuple[str, ...]]:

@@ -67,7 +67,7 @@ class Ledger:
         self.run = ""
         self._lock: Lock | None = None
         self._pending: list[Entry] = []
-        self._running: dict[tuple[int, int], StepRow] = {}
+        self._running: dict[tuple[int, int, int], StepRow] = {}
         self._blobs: dict[str, bytes] = {}  # small artifacts: of this run, and those read and checked
         self._fresh: set[str] = set()  # those of them that no row holds yet
         self._weight = 0
@@ -152,11 +152,11 @@ class Ledger:
 
     def started(self, row: StepRow) -> None:
         """An attempt began; its row is written with the next result."""
-        self._running[row.position, row.attempt] = row
+        self._running[row.position, row.round, row.attempt] = row
 
     def ended(self, entry: Entry) -> None:
         """An attempt ended; `flush` makes it durable."""
-        self._running.pop((entry.row.position, entry.row.attempt), None)
+        self._running.pop((entry.row.position, entry.row.round, entry.row.attempt), None)
         self._pending.append(entry)
 
     def flush(self) -> None:

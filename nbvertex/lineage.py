@@ -69,6 +69,8 @@ class StepRow(Record, frozen=True, kw_only=True):
         outcome: the row of what it left; for a cached one, of the run that it is from.
         started, ended: seconds since the epoch.
         error: what went wrong, in one line; for a skipped one, why its condition did not hold.
+        round: which round of a step that runs over a list, counted from 1; 0: the step itself.
+        item: what that round runs on, in a few words.
     """
 
     position: int
@@ -82,6 +84,8 @@ class StepRow(Record, frozen=True, kw_only=True):
     started: float | None = None
     ended: float | None = None
     error: str | None = None
+    round: int = 0
+    item: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -140,7 +144,7 @@ _RUN = (
     " output, error"
 )
 _OUTCOME = "outcomes.id, run, change, live, files, touched, widgets, started, ended"
-_STEP = "position, attempt, name, state, code, key, inputs, outcome, started, ended, error"
+_STEP = "position, attempt, name, state, code, key, inputs, outcome, started, ended, error, round, item"
 
 
 class Notes:
@@ -195,10 +199,11 @@ class Lineage:
     def step(self, tx: Transaction, run: str, row: StepRow) -> None:
         """An attempt of a step is in another state."""
         tx.execute(
-            f"INSERT OR REPLACE INTO steps (run, {_STEP}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO steps (run, {_STEP}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run, row.position, row.attempt, row.name, row.state, row.code, row.key,
                 json.dumps(row.inputs) if row.inputs else None, row.outcome, row.started, row.ended, row.error,
+                row.round, row.item,
             ),
         )  # fmt: skip
 
@@ -333,8 +338,8 @@ class Lineage:
         return _outcome(rows[0]) if rows else None
 
     def steps(self, run: str) -> list[StepRow]:
-        """Every attempt of every step of a run, in order."""
-        sql = f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY position, attempt"
+        """Every attempt of every step of a run and of its rounds, in order."""
+        sql = f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY position, round, attempt"
         return [_step(row) for row in self.database.rows(sql, (run,))]
 
     def outcomes(self, numbers: Iterable[int]) -> dict[int, Outcome]:
@@ -373,6 +378,7 @@ def _step(row: Row) -> StepRow:
     return StepRow(
         position=row[0], attempt=row[1], name=row[2], state=row[3], code=row[4], key=row[5],
         inputs=json.loads(row[6]) if row[6] else {}, outcome=row[7], started=row[8], ended=row[9], error=row[10],
+        round=row[11], item=row[12],
     )  # fmt: skip
 
 

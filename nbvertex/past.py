@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbvertex.errors import Place, Refused, UsageError
@@ -19,18 +19,24 @@ class Past:
         run: its row.
         done: place of a step -> its last attempt and what it left, for the steps from the first on that ended well.
         tries: place of a step -> its attempts so far.
+        rounds: place of a step that runs over a list -> round -> the same, for its rounds that ended well.
     """
 
     run: Run
     done: Mapping[int, tuple[StepRow, Outcome]]
     tries: Mapping[int, int]
+    rounds: Mapping[int, Mapping[int, tuple[StepRow, Outcome]]] = field(default_factory=dict)
 
 
 def of_run(lineage: Lineage, run: Run) -> Past:
     """What a run did."""
     last: dict[int, StepRow] = {}
+    rounds: list[StepRow] = []
     for row in lineage.steps(run.id):
-        last[row.position] = row
+        if row.round:
+            rounds += [row] if row.finished else []
+        else:
+            last[row.position] = row
     finished: list[StepRow] = []
     for position in range(len(last)):
         row = last[position]
@@ -42,7 +48,16 @@ def of_run(lineage: Lineage, run: Run) -> Past:
     tries = {
         position: row.attempt for position, row in last.items() if row.state not in ("queued", "skipped")
     }
-    return Past(run, done, tries)
+    return Past(run, done, tries, _rounds(lineage, rounds))
+
+
+def _rounds(lineage: Lineage, rows: Sequence[StepRow]) -> dict[int, dict[int, tuple[StepRow, Outcome]]]:
+    outcomes = lineage.outcomes(row.outcome for row in rows if row.outcome is not None)
+    found: dict[int, dict[int, tuple[StepRow, Outcome]]] = {}
+    for row in rows:
+        if row.outcome in outcomes:
+            found.setdefault(row.position, {})[row.round] = row, outcomes[row.outcome]
+    return found
 
 
 def to_resume(past: Past, plan: Plan, version: str) -> None:

@@ -203,8 +203,8 @@ class Each(Record, frozen=True, kw_only=True):
         source: the name that holds it, where it does not.
         gathers: the names that the step binds, which hold lists afterwards, ``name`` among them. What else
             a round turns out to change becomes a list too.
-        seeds: the random generators (``random``, ``numpy``, ``torch``) that every round seeds before it draws.
-        draws: no round is seen to seed a generator otherwise.
+        seeds: the random generators (``random``, ``numpy``, ``torch``) that every round seeds before it draws; what
+            the last round leaves of them stays.
     """
 
     text: str
@@ -213,7 +213,6 @@ class Each(Record, frozen=True, kw_only=True):
     source: str = ""
     gathers: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
-    draws: bool = True
 
 
 class Options(Record, frozen=True, kw_only=True):

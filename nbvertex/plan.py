@@ -21,7 +21,7 @@ class Round:
         name: what the item is bound to.
         shown: the item in a few words.
         digest: tells the item from others.
-        item: it, pickled; None where it has to be taken from its list.
+        item: it, pickled, in base64; None where it has to be taken from its list.
         source: the name of that list.
     """
 
@@ -30,7 +30,7 @@ class Round:
     name: str
     shown: str
     digest: str
-    item: bytes | None = None
+    item: str | None = None
     source: str = ""
 
 
@@ -79,6 +79,8 @@ class Planned:
         """What its code and its marks mean, in one line: a run that goes on must find it unchanged."""
         options = self.step.options
         marks = [f"{n}:{m.text}" for n, m in (("when", options.when), ("each", options.each)) if m]
+        if self.round is not None:
+            marks = [f"{self.round.name}:{self.round.digest}"]
         return " ".join([self.code, *marks])
 
 

@@ -34,6 +34,8 @@ def row_of(
         started=flight.started,
         ended=ended,
         error=error,
+        round=flight.round or 0,
+        item=flight.planned.round.shown if flight.planned.round is not None else None,
     )
 
 
@@ -51,6 +53,9 @@ def result_of(flight: Flight, state: StepState, outcome: Outcome, why: str | Non
         },
         why=why,
         widgets=outcome.widgets,
+        rounds=flight.rounds or (),
+        round=flight.round,
+        item=flight.planned.round.shown if flight.planned.round is not None else None,
     )
 
 

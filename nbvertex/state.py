@@ -43,10 +43,12 @@ class Change(Record, frozen=True, kw_only=True):
     Args:
         names: name -> entry; None where the name is gone.
         held: the artifacts that are new.
+        written: the names that it has bound or deleted, or whose objects it has changed; only rounds tell.
     """
 
     names: dict[str, str | None] = msgspec.field(default_factory=dict)
     held: tuple[Held, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 class FileSeen(Record, frozen=True, kw_only=True):

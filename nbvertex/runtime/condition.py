@@ -51,7 +51,7 @@ def decide(test: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
         holds = _holds(test, values, looked_at)
     except Incomparable as error:
         return {"name": error.name, "error": str(error)}
-    return {"holds": holds, "because": ", ".join(f"{n} is {_short(v)}" for n, v in looked_at.items())}
+    return {"holds": holds, "because": ", ".join(f"{n} is {short(v)}" for n, v in looked_at.items())}
 
 
 def _holds(test: Mapping[str, Any], values: Mapping[str, Any], looked_at: dict[str, Any]) -> bool:
@@ -67,12 +67,12 @@ def _holds(test: Mapping[str, Any], values: Mapping[str, Any], looked_at: dict[s
         raise Incomparable(name, f"`{name}` is not bound")
     value = looked_at[name] = values[name]
     if not _comparable(value, test["op"]):
-        raise Incomparable(name, f"`{name}` ({_type(value)}) is no single value that can be compared")
+        raise Incomparable(name, f"`{name}` ({type_name(value)}) is no single value that can be compared")
     try:
         return _truth(OPERATORS[test["op"]](value, test["value"]))
     except Exception as error:  # the value's own code says no, in whatever way
         raise Incomparable(
-            name, f"`{name}` ({_type(value)}) cannot be compared with {test['value']!r}: {error}"
+            name, f"`{name}` ({type_name(value)}) cannot be compared with {test['value']!r}: {error}"
         ) from None
 
 
@@ -94,16 +94,16 @@ def _truth(answer: Any) -> bool:
     return bool(answer)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """The value in a few words: of a library's number, the number."""
     try:
         plain = value.item() if type(value).__module__ != "builtins" and hasattr(value, "item") else value
     except Exception:  # the value's own code raised, and this is only for show
         plain = value
-    return reprlib.repr(plain) if type(plain) in PLAIN else f"a {_type(value)}"
+    return reprlib.repr(plain) if type(plain) in PLAIN else f"a {type_name(value)}"
 
 
-def _type(value: Any) -> str:
+def type_name(value: Any) -> str:
     kind = type(value)
     return (
         kind.__qualname__

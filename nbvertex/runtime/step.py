@@ -98,7 +98,8 @@ class Step:
         os.environ.update(self.job["env"])
         os.chdir(self.job["cwd"])
         self.guard.watch()
-        held = heap.load(self.ip, self.job["inputs"], self.blobs)
+        sources = [cell["source"] for cell in self.job["cells"]] or self.job["inputs"].get("sources", [])
+        held = heap.load(self.ip, {**self.job["inputs"], "sources": sources}, self.blobs)
         task = tasks.of(held, self.job["task"], self.blobs)
         answer = task.begin()
         if answer is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import condition, heap
+from . import condition, heap, items, rounds
 
 
 class Task:
@@ -18,12 +18,6 @@ class Task:
 
     def __init__(self, held: heap.Heap, said: dict[str, Any], blobs: list[bytes]) -> None:
         self.held, self.said, self.blobs = held, said, blobs
-
-    @property
-    def namespace(self) -> dict[str, Any]:
-        """The notebook's names."""
-        found: dict[str, Any] = self.held.shell.user_ns
-        return found
 
     def begin(self) -> dict[str, Any] | None:
         """What comes before the cells; an answer where that is all."""
@@ -39,11 +33,49 @@ class Decide(Task):
 
     def begin(self) -> dict[str, Any] | None:
         """Whether the condition holds, and why."""
-        bound = {name: self.namespace[name] for name in self.said["names"] if name in self.held.names}
+        namespace = self.held.shell.user_ns
+        bound = {name: namespace[name] for name in self.said["names"] if name in self.held.names}
         return condition.decide(self.said["test"], bound)
 
 
-KINDS: dict[str, type[Task]] = {"decide": Decide}
+class List(Task):
+    """``{"source": a name}``."""
+
+    def begin(self) -> dict[str, Any] | None:
+        """The items of the list."""
+        try:
+            found = items.listed(self.held.shell.user_ns[self.said["source"]])
+        except items.Unlisted as error:
+            return {"error": str(error)}
+        return {"items": [items.described(item) for item in found]}
+
+
+class Round(Task):
+    """See `rounds.bind`."""
+
+    def begin(self) -> dict[str, Any] | None:
+        """Bind the item."""
+        rounds.bind(self.held, self.said)
+        return None
+
+    def end(self, live: list[str] | None) -> dict[str, Any]:
+        """The names that the round has written."""
+        return {"written": rounds.written(self.held, live)}
+
+
+class Gather(Task):
+    """See `rounds.gather`."""
+
+    def begin(self) -> dict[str, Any] | None:
+        """Make lists of what the rounds have left."""
+        try:
+            rounds.gather(self.held, self.said, self.blobs)
+        except rounds.StateChanged as error:
+            return {"error": str(error)}
+        return None
+
+
+KINDS: dict[str, type[Task]] = {"decide": Decide, "list": List, "round": Round, "gather": Gather}
 
 
 def of(held: heap.Heap, said: dict[str, Any] | None, blobs: list[bytes]) -> Task:
