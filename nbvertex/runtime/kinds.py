@@ -6,6 +6,7 @@ import enum
 import functools
 import io
 import pickle
+import re
 import sys
 import threading
 import types
@@ -13,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from . import arrays, caches, carried, definitions, instances, openfiles, replaced, singletons, tracebacks
+from . import arrays, caches, carried, definitions, instances, matches, openfiles, replaced, singletons, tracebacks
 
 
 class Pickler(Protocol):
@@ -275,6 +276,7 @@ _HANDLERS: dict[type, Handler] = {
     type({}.values()): _of(carried.reduce_dict_view),
     type({}.items()): _of(carried.reduce_dict_view),
     memoryview: _of(carried.reduce_memoryview),
+    re.Match: _of(matches.reduce),
     **dict.fromkeys(_ITERATORS, _of(carried.reduce_iterator)),
     type(threading.Lock()): _of(carried.reduce_lock),
     type(threading.RLock()): _of(carried.reduce_rlock),
