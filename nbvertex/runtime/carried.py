@@ -141,6 +141,20 @@ def reduce_memoryview(view: memoryview) -> Reduced:
     return memoryview, (view.obj,)
 
 
+def reduce_dialect(dialect: Any) -> Reduced:
+    """A dialect of csv files."""
+    return make_dialect, (
+        {name: getattr(dialect, name) for name in dir(dialect) if not name.startswith("_")},
+    )
+
+
+def make_dialect(options: dict[str, Any]) -> Any:
+    """The dialect again."""
+    import _csv
+
+    return _csv.Dialect(None, **options)
+
+
 # ------------------------------------------------------------------------------------- what is refused
 
 REFUSALS: dict[type, tuple[str, str]] = {

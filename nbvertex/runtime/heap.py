@@ -66,7 +66,7 @@ class Heap:
     def load(self) -> None:
         """Fill the namespace and set the state outside it."""
         namespace = self.shell.user_ns
-        self._records = {entry: record for record in self.inputs["artifacts"] for entry in record["entries"]}
+        self.know_records()
         self.names = dict(self.inputs["names"])
         definitions.use(namespace)
         code.number_in(self.shell)
@@ -83,8 +83,16 @@ class Heap:
         self.outside.apply(rest)
         if "@history" in rest:
             history.give_back(self.shell, rest["@history"])
-        self.outside.take_baseline()
+        self.outside.take_baseline(self.inputs.get("sources", []), namespace)
         self._seen = {name: id(value) for name, value in namespace.items()}
+
+    def know_records(self) -> None:
+        """Take note of which artifact holds which entry."""
+        self._records = {entry: record for record in self.inputs["artifacts"] for entry in record["entries"]}
+
+    def record(self, entry: str) -> dict[str, Any] | None:
+        """The artifact that an entry came in; None for a new one."""
+        return self._records.get(entry)
 
     def entry(self, entry: str) -> Any:
         """The object of an entry; its artifact is loaded when it is first asked for."""

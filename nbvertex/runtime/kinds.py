@@ -14,7 +14,18 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from . import arrays, caches, carried, definitions, instances, matches, openfiles, replaced, singletons, tracebacks
+from . import (
+    arrays,
+    caches,
+    carried,
+    definitions,
+    instances,
+    matches,
+    openfiles,
+    replaced,
+    singletons,
+    tracebacks,
+)
 
 
 class Pickler(Protocol):
@@ -212,6 +223,8 @@ def _handler_for(kind: type) -> Handler:
         return _refused
     if name == "concurrent.futures.thread.ThreadPoolExecutor":
         return _of(carried.reduce_thread_pool)
+    if name == "_csv.Dialect":
+        return _of(carried.reduce_dialect)
     if name == "functools.KeyWrapper":
         return _of(caches.reduce_key_wrapper)
     if name == "numpy.ndarray":

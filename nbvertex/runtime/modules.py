@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import carried, definitions, pickler, replaced
+from .sources import Code, resolve
 
 _DUNDERS = frozenset(
     {
@@ -45,6 +46,13 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         sys.stdout, sys.stderr = out, err
+
+
+class _Gone:
+    """Stands for an attribute that has been deleted."""
+
+
+GONE = _Gone()
 
 
 @dataclass
@@ -91,14 +99,13 @@ class Modules:
         for key, value in _own_data():
             self.before[key] = _dump(value)
 
-    def changed(self, sources: list[str], namespace: dict[str, Any]) -> dict[str, Any]:
+    def changed(self, code: Code, namespace: dict[str, Any], *, reloads: bool) -> dict[str, Any]:
         """What the step imported and set."""
         found: dict[str, Any] = {}
-        trees = list(_trees(sources))
-        imported = sorted({*self.imported, *_imported(trees)})
+        imported = sorted({*self.imported, *_imported(code)})
         if imported != sorted(self.imported):
             found["@imports"] = imported
-        mine = self._own_sources(afresh=any("reload" in source for source in sources))
+        mine = self._own_sources(afresh=reloads)
         if mine != self.sources:
             found["@modules"] = mine
         for key, value in _own_data():
@@ -108,7 +115,7 @@ class Modules:
                     found[f"@on:{key}"] = value  # changed to what cannot travel: heap refuses it by name
             elif key not in self.before or not _equal(now, self.before[key]):
                 found[f"@on:{key}"] = value
-        for key, value in (*_set_by_cells(trees, namespace), *_put_on_classes()):
+        for key, value in (*_set_by_cells(code, namespace), *_put_on_classes()):
             found[f"@on:{key}"] = value
         return found
 
@@ -262,60 +269,30 @@ def _is_foreign(value: Any, package: str) -> bool:
     return root == "__main__" or (root != package and "<locals>" in made.__qualname__)
 
 
-def _trees(sources: list[str]) -> Iterator[ast.AST]:
-    for source in sources:
-        with contextlib.suppress(SyntaxError, ValueError):
-            yield ast.parse(source)
-
-
-def _imported(trees: list[ast.AST]) -> set[str]:
+def _imported(code: Code) -> set[str]:
     found: set[str] = set()
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module)
-                found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    for node in code.imports:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif node.module and not node.level:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return {name for name in found if name in sys.modules}
 
 
-def _set_by_cells(trees: list[ast.AST], namespace: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _set_by_cells(code: Code, namespace: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Attributes that the cells' code stores on modules and on classes of libraries."""
     seen: set[str] = set()
-    for tree in trees:
-        for owner, attribute in _stores(tree):
-            obj = _resolve(owner, namespace)
-            key = _owner_key(obj, attribute)
-            if key is None or key in seen:
-                continue
-            seen.add(key)
-            if attribute in vars(obj):
-                yield key, vars(obj)[attribute] if isinstance(obj, type) else getattr(obj, attribute)
-
-
-def _stores(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.value, node.attr
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "setattr"
-            and len(node.args) == 3
-        ):
-            name = node.args[1]
-            if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                yield node.args[0], name.value
-
-
-def _resolve(node: ast.expr, namespace: dict[str, Any]) -> Any:
-    if isinstance(node, ast.Name):
-        return namespace.get(node.id)
-    if isinstance(node, ast.Attribute):
-        owner = _resolve(node.value, namespace)
-        return vars(owner).get(node.attr) if isinstance(owner, types.ModuleType | type) else None
-    return None
+    for owner, attribute in code.stores:
+        obj = resolve(owner, namespace)
+        key = _owner_key(obj, attribute)
+        if key is None or key in seen:
+            continue
+        seen.add(key)
+        if attribute in vars(obj):
+            yield key, vars(obj)[attribute] if isinstance(obj, type) else getattr(obj, attribute)
+        else:
+            yield key, GONE
 
 
 def _owner_key(obj: Any, attribute: str) -> str | None:
@@ -324,7 +301,11 @@ def _owner_key(obj: Any, attribute: str) -> str | None:
         and obj is not sys.modules.get("__main__")
         and sys.modules.get(obj.__name__) is obj
     ):
-        if attribute.startswith("__") or (obj.__name__, attribute) in _ELSEWHERE:
+        if (
+            attribute.startswith("__")
+            or obj.__name__ == "builtins"
+            or (obj.__name__, attribute) in _ELSEWHERE
+        ):
             return None
         return f"{obj.__name__}:{attribute}"
     if isinstance(obj, type) and definitions.is_importable(obj) and obj.__flags__ & (1 << 9):
@@ -345,4 +326,7 @@ def _set_attribute(key: str, value: Any) -> None:
         target = getattr(target, part)
     if target is owner:
         replaced.remember(owner, last)
-    setattr(target, last, value)
+    if value is not GONE:
+        setattr(target, last, value)
+    elif last in vars(target):
+        delattr(target, last)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import modules, session
+from . import modules, registries, session, sources
 from .probes import PROBES, Probe
 
 FIRST = ("@cwd", "@environ", "@path", "@modules")  # before anything is imported for a value, in this order
@@ -23,7 +23,9 @@ class Outside:
     environ: dict[str, str] = field(default_factory=dict)
     path: list[str] = field(default_factory=list)
     modules: modules.Modules = field(default_factory=modules.Modules)
+    registries: registries.Registries = field(default_factory=registries.Registries)
     session: session.Session = field(default_factory=session.Session)
+    code: sources.Code = field(default_factory=sources.Code)
 
     def begin(self, shell: Any) -> None:
         """Remember what a fresh process looks like."""
@@ -43,19 +45,27 @@ class Outside:
             elif name in probes and _is_there(probes[name].module):
                 probes[name].put(value)
         self.modules.apply(values)
+        self.registries.apply(values)
         self.session.apply(values)
 
-    def take_baseline(self) -> None:
-        """Remember the state that the step starts from."""
+    def take_baseline(self, cells: list[str], namespace: dict[str, Any]) -> None:
+        """Remember the state that the step starts from.
+
+        Args:
+            cells: what it will run.
+            namespace: the names it finds.
+        """
+        self.code = sources.read(cells)
         self.before = {p.name: p.get() for p in PROBES if p.module in sys.modules}
         self.before["@environ"] = dict(os.environ)
         self.before["@path"] = list(sys.path)
         self.modules.take_baseline()
+        self.registries.take_baseline(self.code, namespace)
         self.session.take_baseline()
 
-    def changed(self, sources: list[str], namespace: dict[str, Any]) -> dict[str, Any]:
+    def changed(self, cells: list[str], namespace: dict[str, Any]) -> dict[str, Any]:
         """What the step left otherwise than it found it, by entry name."""
-        text = "\n".join(sources)
+        text = "\n".join(cells)
         found: dict[str, Any] = {}
         for probe in PROBES:
             if probe.module in sys.modules:
@@ -66,7 +76,8 @@ class Outside:
             found["@environ"] = _environ_difference(self.environ)
         if list(sys.path) != self.before["@path"]:
             found["@path"] = _path_difference(self.path)
-        found.update(self.modules.changed(sources, namespace))
+        found.update(self.modules.changed(self.code, namespace, reloads="reload" in text))
+        found.update(self.registries.changed(text, namespace, found))
         found.update(self.session.changed(text))
         return found
 
@@ -74,18 +85,18 @@ class Outside:
         if probe.name in self.before:
             before = self.before[probe.name]
             idle = probe.idle is not None and probe.name not in self.given and probe.idle(before, now, text)
-            return not idle and not _same(now, before)
+            return not idle and not same(now, before)
         return probe.fresh is None or not probe.fresh(now, text)
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Equality that also serves tuples and dicts with arrays in them."""
     if a is b or type(a) is not type(b):
         return a is b
     if isinstance(a, tuple | list):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(v, b[k]) for k, v in a.items())
+        return a.keys() == b.keys() and all(same(v, b[k]) for k, v in a.items())
     if type(a).__name__ == "ndarray":
         return bool(a.tobytes() == b.tobytes() and a.shape == b.shape)
     return bool(a == b)

@@ -188,7 +188,8 @@ def _logging_put(value: Any) -> None:
 def _interpreter_get() -> Any:
     import gc
 
-    return sys.getrecursionlimit(), sys.get_int_max_str_digits(), gc.isenabled(), sys.dont_write_bytecode
+    collector = gc.isenabled(), gc.get_threshold()
+    return sys.getrecursionlimit(), sys.get_int_max_str_digits(), collector, sys.dont_write_bytecode
 
 
 def _interpreter_put(value: Any) -> None:
@@ -197,7 +198,8 @@ def _interpreter_put(value: Any) -> None:
     limit, digits, collecting, bytecode = value
     sys.setrecursionlimit(limit)
     sys.set_int_max_str_digits(digits)
-    (gc.enable if collecting else gc.disable)()
+    (gc.enable if collecting[0] else gc.disable)()
+    gc.set_threshold(*collecting[1])
     sys.dont_write_bytecode = bytecode
 
 
@@ -282,6 +284,18 @@ def _attribute(module: str, name: str) -> tuple[Callable[[], Any], Callable[[Any
     return get, put
 
 
+def _given(module: str, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """A function that gives the value, and sets it where it is given one."""
+
+    def get() -> Any:
+        return getattr(sys.modules[module], name)()
+
+    def put(value: Any) -> None:
+        getattr(sys.modules[module], name)(value)
+
+    return get, put
+
+
 def _calls(module: str, getter: str, setter: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
     def get() -> Any:
         return getattr(sys.modules[module], getter)()
@@ -290,6 +304,18 @@ def _calls(module: str, getter: str, setter: str) -> tuple[Callable[[], Any], Ca
         getattr(sys.modules[module], setter)(value)
 
     return get, put
+
+
+def _units_get() -> Any:
+    return dict(sys.modules["matplotlib.units"].registry)
+
+
+def _units_put(converters: dict[Any, Any]) -> None:
+    sys.modules["matplotlib.units"].registry.update(converters)
+
+
+def _fresh_units(converters: dict[Any, Any], text: str) -> bool:
+    return not any(type(one).__module__.startswith("pandas") for one in converters.values())
 
 
 PROBES: tuple[Probe, ...] = (
@@ -307,6 +333,9 @@ PROBES: tuple[Probe, ...] = (
     ),
     Probe("@matplotlib.rcParams", "matplotlib", _rc_params, _set_rc_params, _fresh_rc_params),
     Probe("@decimal", "decimal", _decimal_get, _decimal_put, _words("decimal", "context")),
+    Probe("@matplotlib.units", "matplotlib.units", _units_get, _units_put, _fresh_units),
+    Probe("@csv", "csv", *_given("csv", "field_size_limit"), _words("field_size_limit")),
+    Probe("@showwarning", "warnings", *_attribute("warnings", "showwarning")),
     Probe("@warnings", "warnings", _warnings_get, _warnings_put),
     Probe("@logging", "logging", _logging_get, _logging_put),
     Probe("@interpreter", "sys", _interpreter_get, _interpreter_put),

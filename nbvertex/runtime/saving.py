@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 OWN_NAMES = frozenset(
     {"__builtins__", "__builtin__", "__name__", "__doc__", "__package__", "__loader__", "__spec__"}
 )
-_HOLDING = ("@builtins", "@figures", "@ipython.hooks", "@ipython.magics", "@logging", "@on:", "@stdout")
+_HOLDING = (
+    "@builtins",
+    "@figures",
+    "@ipython.hooks",
+    "@ipython.magics",
+    "@in:",
+    "@logging",
+    "@on:",
+    "@stdout",
+)
 """State outside the names that holds objects of the notebook's."""
 
 _NOTHING = object()
@@ -78,6 +87,15 @@ class Saving:
                     )
                 )
         return {**message, "names": self.names, "refused": [asdict(r) for r in self.refused]}, blobs
+
+    def is_unchanged(self, entry: str) -> bool:
+        """Whether nothing has changed in what came together with an entry; asked after `know_definitions`."""
+        unit = self._as_loaded(entry)
+        return unit is not None and unit.digest is not None
+
+    def know_definitions(self) -> None:
+        """Find the functions and classes among the objects."""
+        self._name_definitions()
 
     # --- what is kept ------------------------------------------------------------------------------------
 
@@ -198,7 +216,11 @@ class Saving:
             return grouping.Unit((entry,), self._dump((entry,)))
         except carried.CannotTravel as error:
             cell = self.heap.bound_at.get(name)
-            self.refused.append(Refusal(name, _type_name(obj), error.what, error.hint, cell))
+            if name.startswith("@in:"):
+                what = f"what the step has put into it ({error.what})"
+                self.refused.append(Refusal(name.removeprefix("@in:"), "module", what, error.hint, cell))
+            else:
+                self.refused.append(Refusal(name, _type_name(obj), error.what, error.hint, cell))
             return None
 
     def _dump(self, entries: tuple[str, ...]) -> pickler.Dump:

@@ -1,0 +1,442 @@
+"""Tables that libraries keep in their modules, changed by cells or by functions that cells call: found, and set again."""
+
+from __future__ import annotations
+
+import abc
+import ast
+import codecs
+import contextlib
+import importlib.machinery
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from . import definitions, singletons
+from .sources import Code, resolve
+
+Path = tuple[Any, ...]
+Change = tuple[Path, str, Any, tuple[Any, ...]]
+"""Where in the module, what is there (``items``, ``list`` or ``set``), its new contents, keys that are gone."""
+
+_FAR = re.compile(r"(un)?register|install_|set_|set[A-Z]|enable|disable|configure|capture[A-Z]|add[A-Z]|add_")
+_OF_OTHERS = frozenset(  # what is carried elsewhere, or is nobody's business
+    "numpy random decimal os posixpath sys builtins locale warnings gc signal threading time IPython __main__ atexit asyncio "
+    "pandas._config matplotlib.pyplot importlib linecache re typing functools nbvertex nbvertex_runtime".split()
+)
+_OWN = frozenset(
+    {"_handlers", "_handlerList", "root", "rcParams", "rcParamsDefault", "rcParamsOrig", "options"}
+)
+_SCALARS = (type(None), bool, int, float, complex, str, bytes)
+_DEEPEST = 3
+_MOST = 20_000  # items of one module that are looked at
+
+
+# ------------------------------------------------------------------------------------ which modules may be changed
+
+
+@dataclass
+class Wanted:
+    """The modules that the code of a step may change, with the functions of them that it calls."""
+
+    modules: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, path: str, function: str = "") -> None:
+        """One more: all modules that a dotted path leads through."""
+        parts = path.split(".")
+        for number in range(len(parts)):
+            name = ".".join(parts[: number + 1])
+            if not _is_others(name):
+                calls = self.modules.setdefault(name, set())
+                calls.add(".".join([*parts[number + 1 :], function]).strip("."))
+
+
+def wanted(code: Code, namespace: Mapping[str, Any]) -> Wanted:
+    """What the code of a step stores in libraries, and what it calls that sounds like it."""
+    found = Wanted()
+    functions = [value for value in namespace.values() if _changes_something(value)]
+    if not code.changes and not functions:
+        return found
+    known = _Known(namespace)
+    for node in code.imports:
+        known.imports(node)
+    for expression, call in code.changes:
+        path = known.path(expression)
+        if path and call:
+            module, _, name = path.rpartition(".")
+            found.add(module, name)
+        elif path:
+            found.add(path)
+    for function in functions:
+        for name in function.__code__.co_names:
+            if name in known.names:
+                found.add(known.names[name])
+    return found
+
+
+def _changes_something(value: Any) -> bool:
+    return type(value) is types.FunctionType and any(map(_FAR.match, value.__code__.co_names))
+
+
+def _is_others(name: str) -> bool:
+    """Is the module, or one that it lies in, none of ours to look at?"""
+    parts = name.split(".")
+    return any(".".join(parts[: number + 1]) in _OF_OTHERS for number in range(len(parts)))
+
+
+class _Known:
+    """What the names of a step's code stand for, as dotted paths of libraries."""
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self.names: dict[str, str] = {}
+        for name, value in namespace.items():
+            if isinstance(value, types.ModuleType):
+                self.names[name] = value.__name__
+            elif isinstance(value, types.FunctionType | types.BuiltinFunctionType | type):
+                module = value.__module__
+                if module and module not in ("__main__", "builtins"):
+                    self.names[name] = f"{module}.{value.__name__}"
+
+    def imports(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                self.names[alias.asname or top] = alias.name if alias.asname else top
+        elif node.module and not node.level:
+            for alias in node.names:
+                self.names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+
+    def path(self, node: ast.expr) -> str:
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id not in self.names:
+            return ""
+        return ".".join([self.names[node.id], *reversed(parts)])
+
+
+# -------------------------------------------------------------------------------------------- what a module holds
+
+
+@dataclass
+class Snapshot:
+    """What the tables of a module held.
+
+    Args:
+        contents: where each table is -> the table, and a copy of it.
+    """
+
+    contents: dict[Path, tuple[Any, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, module: types.ModuleType) -> Snapshot:
+        """Look at a module now."""
+        made = cls()
+        made._look((), module, 0)
+        return made
+
+    def _look(self, path: Path, table: Any, depth: int) -> None:
+        copy = _copy(table)
+        if copy is None or len(self.contents) > _MOST or len(copy) > _MOST:
+            return
+        if copy or depth < _DEEPEST:
+            self.contents[path] = (table, copy)
+        if depth < _DEEPEST and not isinstance(copy, set):
+            for key, value in copy.items() if isinstance(copy, dict) else enumerate(copy):
+                if _is_table(value) and not (type(key) is str and _is_private(key)):
+                    self._look((*path, key), value, depth + 1)
+
+    def changes(self) -> list[Change]:
+        """What is otherwise now."""
+        found: list[Change] = []
+        for path, (table, copy) in self.contents.items():
+            now = _copy(table)
+            if isinstance(now, dict):
+                changed = {k: v for k, v in now.items() if k not in copy or not _same(v, copy[k])}
+                gone = tuple(key for key in copy if key not in now and _inside(table, key) is None)
+                changed |= {k: _inside(table, k) for k in copy if k not in now and k not in gone}
+                changed = {k: v for k, v in changed.items() if not (type(k) is str and _is_private(k))}
+                if changed or gone:
+                    found.append((path, "items", changed, gone))
+            elif now is not None and (len(now) != len(copy) or not all(map(_same, now, copy))):
+                found.append((path, type(now).__name__, now, ()))
+        return found
+
+
+def _copy(table: Any) -> Any:
+    """A shallow copy of what is in a table; None where it is none."""
+    kind = type(table)
+    if issubclass(kind, dict):
+        return dict.copy(table)
+    if kind in (list, tuple):
+        return list(table)
+    if kind is set:
+        return set(table)
+    if kind is types.ModuleType:
+        return {k: v for k, v in vars(table).items() if _may_go(v)}
+    if not _is_table(table):
+        return None
+    with contextlib.suppress(Exception):  # whatever a strange object's own code raises
+        slots = {s: getattr(table, s) for c in kind.__mro__ for s in _slots(c) if hasattr(table, s)}
+        return {**getattr(table, "__dict__", {}), **slots}
+    return None
+
+
+def _slots(cls: type) -> Iterable[str]:
+    slots = vars(cls).get("__slots__", ())
+    return [slots] if isinstance(slots, str) else [s for s in slots if not s.startswith("__")]
+
+
+def _is_table(value: Any) -> bool:
+    """Is it a container, or a library's own object that may hold some?"""
+    kind = type(value)
+    if kind in _SCALARS or issubclass(kind, type | types.ModuleType):
+        return False
+    if issubclass(kind, dict) or kind in (list, set, tuple):
+        return True
+    return kind.__module__ not in _NO_TABLES or kind.__name__ == "_local"
+
+
+_NO_TABLES = (
+    "builtins",
+    "functools",
+    "types",
+    "typing",
+    "re",
+    "_thread",
+    "weakref",
+    "_weakrefset",
+    "numpy",
+    "logging",
+    "enum",
+    "abc",
+)
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("__") or "cache" in name.lower() or name in _OWN
+
+
+def _may_go(value: Any) -> bool:
+    """Modules that are loaded later, and the functions that come from them, are no change."""
+    if isinstance(value, types.ModuleType):
+        return False
+    return not (isinstance(value, type | types.FunctionType) and definitions.is_importable(value))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and type(one) in _SCALARS and one == other)
+
+
+# ------------------------------------------------------------------------------------------------ setting it again
+
+
+def merged(old: Iterable[Change], new: Iterable[Change]) -> list[Change]:
+    """Changes one after the other, as one."""
+    found: dict[Path, Change] = {change[0]: change for change in old}
+    for path, kind, contents, gone in new:
+        before = found.get(path)
+        if before is not None and kind == "items":
+            contents = {k: v for k, v in before[2].items() if k not in gone} | contents
+            gone = tuple(k for k in dict.fromkeys([*before[3], *gone]) if k not in contents)
+        found[path] = (path, kind, contents, gone)
+    return list(found.values())
+
+
+def _note(changes: Iterable[Change]) -> None:
+    for _, kind, contents, _ in changes:
+        for value in contents.values() if kind == "items" else contents:
+            singletons.put_there(value)
+
+
+def put(module: types.ModuleType, changes: Sequence[Change]) -> None:
+    """Change a module's tables in place, as the cells did."""
+    _note(changes)
+    for path, kind, contents, gone in changes:
+        table: Any = module
+        for key in path:
+            table = _inside(table, key)
+        if table is None:
+            continue
+        if kind == "list":
+            table[:] = contents
+        elif kind == "set":
+            table.clear()
+            table.update(contents)
+        else:
+            _put_items(table, contents, gone)
+
+
+def _inside(table: Any, key: Any) -> Any:
+    if isinstance(table, dict):
+        return table.get(key)
+    if isinstance(table, list | tuple):
+        return table[key] if key < len(table) else None
+    return getattr(table, key, None)
+
+
+def _put_items(table: Any, contents: dict[Any, Any], gone: Iterable[Any]) -> None:
+    for key in gone:
+        if isinstance(table, dict):
+            table.pop(key, None)
+        elif hasattr(table, key):
+            delattr(table, key)
+    own = table if isinstance(table, dict) else getattr(table, "__dict__", {})
+    slots = {slot for cls in type(table).__mro__ for slot in _slots(cls)}
+    for key, value in contents.items():
+        if key in slots:
+            object.__setattr__(table, key, value)
+        else:
+            dict.__setitem__(own, key, value)
+
+
+# --------------------------------------------------------------------------------------------------- over a step
+
+
+_ERROR_NAMES = re.compile(r"""register_error\(\s*["']([^"']+)["']""")
+
+
+class Registries:
+    """The tables of libraries, as one step finds and leaves them."""
+
+    def __init__(self) -> None:
+        self._code = Code()
+        self._errors: dict[str, Any] = {}  # error handlers of codecs
+        self._classes: list[
+            tuple[type, list[type]]
+        ] = []  # abstract classes, and what is registered with them
+        self._pending: dict[str, list[Change]] = {}  # of modules that are not imported yet
+        self._applied: dict[str, list[Change]] = {}
+        self._wanted = Wanted()
+        self._seen: dict[str, Snapshot] = {}
+
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Set what earlier steps left, in modules that are there; in others, when they are imported."""
+        for name, changes in values.items():
+            if name.startswith("@in:"):
+                self._pending[name.removeprefix("@in:")] = changes
+        for name in list(self._pending):
+            if name in sys.modules:
+                self._imported(name)
+        self._errors = values.get("@codecs", {})
+        for name, handler in self._errors.items():
+            codecs.register_error(name, handler)
+        self._classes = values.get("@abc", [])
+        for abstract, classes in self._classes:
+            for cls in classes:
+                abc.ABCMeta.register(cast(abc.ABCMeta, abstract), cls)
+
+    def take_baseline(self, code: Code, namespace: Mapping[str, Any]) -> None:
+        """Remember the tables of the modules that the step may change."""
+        self._code = code
+        self._wanted = wanted(code, namespace)
+        for name in self._wanted.modules:
+            if name in sys.modules:
+                self._look(name, sys.modules[name])
+        later = {name for name in (*self._wanted.modules, *self._pending) if name not in sys.modules}
+        if later:
+            sys.meta_path.insert(0, _Herald(later, self._imported))
+
+    def _imported(self, name: str) -> None:
+        changes = self._pending.pop(name, None)
+        if changes is not None:
+            put(sys.modules[name], changes)
+            self._applied[name] = changes
+        for one in self._wanted.modules:  # what was prepared together comes together
+            if one in sys.modules:
+                self._look(one, sys.modules[one])
+
+    def _look(self, name: str, module: types.ModuleType) -> None:
+        if name not in self._seen:
+            self._seen[name] = Snapshot.of(module)
+        for function in self._wanted.modules[name]:  # what it changes lies where it is defined
+            home = _home(module, function)
+            if home and home not in self._seen and home in sys.modules and not _is_others(home):
+                self._seen[home] = Snapshot.of(sys.modules[home])
+
+    def changed(self, text: str, namespace: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+        """What the step left otherwise than it found it.
+
+        Args:
+            text: the step's cells.
+            namespace: the names it leaves.
+            others: what is carried anyhow: attributes that cells have set themselves.
+        """
+        sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder) is not _Herald]
+        found: dict[str, Any] = {}
+        for name, snapshot in self._seen.items():
+            changes = [_without(change, name, others) for change in snapshot.changes()]
+            changes = [change for change in changes if change[2] or change[3] or change[1] != "items"]
+            if changes:
+                _note(changes)
+                found[f"@in:{name}"] = merged(self._applied.get(name, ()), changes)
+        if errors := _ERROR_NAMES.findall(text):
+            found["@codecs"] = self._errors | {name: codecs.lookup_error(name) for name in errors}
+        if classes := list(self._registered(namespace)):
+            known = [one for one in self._classes if all(one[0] is not abstract for abstract, _ in classes)]
+            found["@abc"] = [*known, *classes]
+        return found
+
+    def _registered(self, namespace: Mapping[str, Any]) -> Iterator[tuple[type, list[type]]]:
+        """The abstract classes of libraries with which the cells have registered classes."""
+        asked = [
+            node.value
+            for node, _ in self._code.changes
+            if isinstance(node, ast.Attribute) and node.attr == "register"
+        ]
+        for abstract in {id(found): found for found in (resolve(node, namespace) for node in asked)}.values():
+            if isinstance(abstract, abc.ABCMeta) and definitions.is_importable(abstract):
+                classes = [ref() for ref in abc._get_dump(abstract)[0]]  # type: ignore[attr-defined]
+                yield abstract, [cls for cls in classes if cls is not None and cls.__module__ == "__main__"]
+
+
+def _without(change: Change, module: str, others: Mapping[str, Any]) -> Change:
+    path, kind, contents, gone = change
+    if path or kind != "items":
+        return change
+    return path, kind, {k: v for k, v in contents.items() if f"@on:{module}:{k}" not in others}, gone
+
+
+def _home(module: types.ModuleType, path: str) -> str | None:
+    value: Any = module
+    for part in path.split("."):
+        value = getattr(value, part, None)
+    code = getattr(value, "__globals__", None) or getattr(
+        getattr(value, "__func__", None), "__globals__", None
+    )
+    home = code.get("__name__") if code else getattr(value, "__module__", None)
+    return home if isinstance(home, str) else None
+
+
+class _Herald:
+    """A finder that tells when certain modules have been imported, and leaves the finding to the others."""
+
+    def __init__(self, names: set[str], tell: Callable[[str], None]) -> None:
+        self._names = names
+        self._tell = tell
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """What the import system asks."""
+        if name not in self._names:
+            return None
+        self._names.discard(name)
+        spec = None
+        for finder in sys.meta_path:
+            if finder is not self and spec is None and hasattr(finder, "find_spec"):
+                spec = finder.find_spec(name, path, target)
+        loader: Any = spec.loader if spec is not None else None
+        if hasattr(loader, "__dict__") and not isinstance(loader, type):
+            execute = loader.exec_module
+
+            def executed(module: types.ModuleType) -> None:
+                del loader.exec_module
+                execute(module)
+                self._tell(name)
+
+            loader.exec_module = executed
+        return spec
