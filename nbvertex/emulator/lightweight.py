@@ -24,6 +24,28 @@ SHELLS = frozenset({"sh", "bash", "/bin/sh", "/bin/bash"})
 ENDS = frozenset({"&&", "||", ";", "|", "&"})
 
 
+SCRIPT = """
+program_path=$(mktemp -d)
+printf "%s" "$0" > "$program_path/ephemeral_component.py"
+_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main
+    --component_module_path "$program_path/ephemeral_component.py" "$@"
+""".split()
+
+
+def component_of(words: Sequence[str]) -> tuple[str, list[str]] | None:
+    """A Python component of kfp that a command runs in the way that kfp itself writes down.
+
+    Args:
+        words: of the command, without what installs packages.
+
+    Returns:
+        its source, and the arguments of kfp's executor; None where the command is another.
+    """
+    if len(words) < 4 or list(words[:2]) != ["sh", "-ec"] or words[2].split() != SCRIPT:
+        return None
+    return words[3], list(words[4:])
+
+
 def without_installation(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Take away what installs packages before the command proper.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nbvertex.emulator.images import Image, Images
-from nbvertex.emulator.lightweight import without_installation
+from nbvertex.emulator.lightweight import component_of, without_installation
 from nbvertex.emulator.spawning import Child, Spawning
 from nbvertex.emulator.times import Timer
 
@@ -162,13 +162,19 @@ class Processes:
         env = self._env(image, command, folder)
         with log.open("ab", buffering=0) as file:
             output = Output(command, file.write, self._heard)
-            child = await self._spawning.start(image.python, words, env, str(cwd), output.take)
+            component = None if self._is_particular(image, command) else component_of(words)
+            child = self._spawning.start(image.python, words, env, str(cwd), output.take, component)
             try:
                 stopped = await self._wait(child, command)
             finally:
                 output.closed = True
         code = child.code
         return Exit(128 - code if code < 0 else code, output.last, str(log), stopped)
+
+    @staticmethod
+    def _is_particular(image: Image, command: Command) -> bool:
+        """Whether variables say how the interpreter itself is to start."""
+        return any(name.startswith(("PYTHON", "LD_")) for name in (*image.env, *command.env))
 
     async def _demand(self, image: Image, requirements: list[str]) -> None:
         missing = await self._spawning.missing(image.python, requirements)

@@ -18,6 +18,9 @@ from typing import Any
 Take = Callable[[str, bytes], None]
 """Hears what a process writes: the stream and the bytes, none of them at its end."""
 
+Component = tuple[str, list[str]] | None
+"""The source of a Python component of kfp and its arguments: it may run in a fork of the spawner."""
+
 SCRIPT = Path(__file__).with_name("spawner.py")
 LAST_WORDS = 1.0  # seconds to wait for the end of the output after the process has ended
 
@@ -62,7 +65,7 @@ class Spawner:
         self._number = 0
         with theirs:
             self.process = subprocess.Popen(
-                [python, "-u", str(SCRIPT), str(theirs.fileno())],
+                [python, str(SCRIPT), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},
@@ -74,7 +77,9 @@ class Spawner:
     def alive(self) -> bool:
         return self._control.fileno() >= 0 and self.process.poll() is None
 
-    def start(self, words: Sequence[str], env: Mapping[str, str], cwd: str, take: Take) -> Child:
+    def start(
+        self, words: Sequence[str], env: Mapping[str, str], cwd: str, take: Take, component: Component = None
+    ) -> Child:
         """Start a process."""
         self._number += 1
         child = Child(str(self._number), self, self._loop.create_future())
@@ -85,7 +90,9 @@ class Spawner:
             os.set_blocking(reading, False)
             ours.append((reading, stream))
             theirs.append(writing)
-        said = {"id": child.id, "words": list(words), "env": dict(env), "cwd": cwd}
+        said: dict[str, Any] = {"id": child.id, "words": list(words), "env": dict(env), "cwd": cwd}
+        if component is not None:
+            said["component"] = component
         try:
             self.tell(said, theirs)
         finally:
@@ -194,15 +201,21 @@ class Spawning:
         self._spawners: dict[str, Spawner] = {}
         self._programs: dict[str, str] = {}
 
-    async def start(
-        self, python: str, words: Sequence[str], env: Mapping[str, str], cwd: str, take: Take
+    def start(
+        self,
+        python: str,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        take: Take,
+        component: Component = None,
     ) -> Child:
         """Start a process in an environment.
 
         Raises:
             SpawnerDied: the environment's interpreter does not run.
         """
-        return self._of(python).start(words, env, cwd, take)
+        return self._of(python).start(words, env, cwd, take, component)
 
     async def missing(self, python: str, requirements: Sequence[str]) -> list[str]:
         """Those of the requirements that an environment does not fulfil."""

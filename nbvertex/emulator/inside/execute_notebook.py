@@ -10,10 +10,9 @@ def main(source: str, target: str, kernel: str) -> int:
     """Execute a notebook; the exit code says whether it ended well."""
     from importlib import import_module
 
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-
     nbformat: Any = import_module("nbformat")
+    nbclient: Any = import_module("nbclient")
+    errors: Any = import_module("nbclient.exceptions")
     notebook = nbformat.read(source, as_version=4)
     kernel = kernel or notebook.metadata.get("kernelspec", {}).get("name", "") or "python3"
 
@@ -24,14 +23,14 @@ def main(source: str, target: str, kernel: str) -> int:
             stream.write(text if text.endswith("\n") else f"{text}\n")
             stream.flush()
 
-    client = NotebookClient(notebook, timeout=None, kernel_name=kernel, on_cell_executed=tell)
+    client = nbclient.NotebookClient(notebook, timeout=None, kernel_name=kernel, on_cell_executed=tell)
     why = ""
     try:
         client.execute()
-    except CellExecutionError as error:
+    except errors.CellExecutionError as error:
         sys.stderr.write(f"{error.traceback}\n")
         why = f"{error.ename}: {error.evalue}"
-    except DeadKernelError as error:
+    except errors.DeadKernelError as error:
         why = str(error)
     finally:
         nbformat.write(notebook, target)

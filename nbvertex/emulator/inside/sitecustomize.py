@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # `typing` itself would be noticed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOUNT = "/gcs/"
+KFP = "kfp.dsl.types.artifact_types"
 BUCKETS = os.environ.get("NBVERTEX_EMULATOR_BUCKETS", "")
 
 
@@ -59,7 +60,7 @@ class _Watch:
     """Tells kfp where buckets are mounted, so that an artifact's path is a plain file's."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "kfp.dsl.types.artifact_types":
+        if name != KFP:
             return None
         sys.meta_path.remove(self)
         spec: Any = importlib.util.find_spec(name)
@@ -87,5 +88,8 @@ def _go_on() -> None:
 
 if BUCKETS:
     _patch()
-    sys.meta_path.insert(0, _Watch())
+    if KFP in sys.modules:
+        sys.modules[KFP]._GCS_LOCAL_MOUNT_PREFIX = BUCKETS  # type: ignore[attr-defined]
+    else:
+        sys.meta_path.insert(0, _Watch())
 _go_on()
