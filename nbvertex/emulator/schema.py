@@ -70,7 +70,8 @@ class Schema:
         from google.protobuf import descriptor_pool
 
         self._cache, self._python = cache, python
-        self._lock = threading.RLock()
+        self._lock, self._asking = threading.RLock(), threading.Lock()
+        self._children: list[subprocess.Popen[str]] = []
         self._vertex = _with_known_types(descriptor_pool.DescriptorPool())
         self._beside = _with_known_types(descriptor_pool.DescriptorPool())
         self._classes: dict[str, MessageClass] = {}
@@ -103,6 +104,16 @@ class Schema:
                     response = "google.longrunning.Operation"
                 self._add(Method(one["path"], one["kind"], one["request"], response), one["http"])
             self._loaded.add(version)
+
+    def prepare(self) -> None:
+        """Ask the client for what will be wanted later, aside and at leisure, where that was never asked before."""
+        if self.client is not None and not self._kept("v1beta1").exists():
+            threading.Thread(target=self._ahead, name="v1beta1", daemon=True).start()
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        for child in self._children:
+            child.kill()
 
     def method(self, path: str) -> Method | None:
         """The method that gRPC calls by this path."""
@@ -175,22 +186,41 @@ class Schema:
             templates.append(template)
             self.routes.add(verb, template, body, method)
 
-    def _asked(self, version: str) -> Path:
-        kept = self._cache / f"{CLIENT}-{self.client}-{version}-{FORMAT}.json"
-        if kept.exists():
+    def _ahead(self) -> None:
+        try:
+            self._asked("v1beta1", 10)
+        except Refused:  # whoever needs it will be told
+            pass
+
+    def _kept(self, version: str) -> Path:
+        return self._cache / f"{CLIENT}-{self.client}-{version}-{FORMAT}.json"
+
+    def _asked(self, version: str, patience: int = 0) -> Path:
+        """What the client says, asked once however many want it; `patience` is how nice the child is."""
+        with self._asking:
+            kept = self._kept(version)
+            if not kept.exists():
+                self._ask(version, kept, patience)
             return kept
+
+    def _ask(self, version: str, kept: Path, patience: int) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         script = Path(__file__).with_name("dump.py")
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         command = [self._python, str(script), version, str(kept)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        child = subprocess.Popen(
+            ["nice", "-n", str(patience), *command] if patience else command,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environ,
+        )  # fmt: skip
+        self._children.append(child)
+        _, told = child.communicate()
+        self._children.remove(child)
+        if child.returncode:
+            last = (told.strip().splitlines() or ["no message"])[-1]
             raise Refused(
                 f"{CLIENT} {self.client} cannot be asked for its {version} methods: {last}",
                 hint=f"try `{self._python} -c 'import google.cloud.aiplatform'`",
             )
-        return kept
 
 
 def _client_version() -> str | None:

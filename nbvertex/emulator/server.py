@@ -61,6 +61,7 @@ class Server:
         if settings.bucket:
             world.buckets.ensure(settings.project, settings.bucket)
         world.background.start()
+        world.schema.prepare()
 
     def close(self) -> None:
         """End executors, then close the doors."""
@@ -69,6 +70,7 @@ class Server:
             door.shutdown()
             door.server_close()
         self._grpc.close()
+        self.world.schema.close()
         self.world.store.close()
 
     def open_door(self, identity: str) -> int:
