@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import operator
+import sys
 import types
 import weakref
 from typing import Any
@@ -56,11 +57,18 @@ def make_rlock() -> Any:
     return threading.RLock()
 
 
+alive: list[Any] = []  # what arrived by a weak reference alone: elsewhere in the notebook a name still holds it
+
+
 def reduce_weakref(ref: Any) -> Reduced:
     """A weak reference to an object that travels too; a dead one stays dead."""
-    if ref.__callback__ is not None:
-        raise CannotTravel("a weak reference with a callback", "keep the object itself")
-    return (weakref.ref, (ref(),)) if ref() is not None else (dead_reference, ())
+    return (make_weakref, (ref(), ref.__callback__)) if ref() is not None else (dead_reference, ())
+
+
+def make_weakref(obj: Any, callback: Any) -> Any:
+    """The weak reference again."""
+    alive.append(obj)
+    return weakref.ref(obj, callback)
 
 
 def dead_reference() -> Any:
@@ -74,12 +82,57 @@ def dead_reference() -> Any:
 
 def reduce_weak_dict(mapping: Any) -> Reduced:
     """A dict with weak keys or values: what is still alive in it."""
-    return type(mapping), (), None, None, iter(list(mapping.items()))
+    return make_weak_dict, (type(mapping), dict(mapping.items()))
+
+
+def make_weak_dict(kind: Any, items: dict[Any, Any]) -> Any:
+    """The dict again."""
+    alive.extend(items.values() if kind is weakref.WeakValueDictionary else items)
+    return kind(items)
 
 
 def reduce_weak_set(members: weakref.WeakSet[Any]) -> Reduced:
     """A weak set: what is still alive in it."""
-    return weakref.WeakSet, (list(members),)
+    return make_weak_set, (list(members),)
+
+
+def make_weak_set(members: list[Any]) -> Any:
+    """The set again."""
+    alive.extend(members)
+    return weakref.WeakSet(members)
+
+
+def reduce_finalizer(finalizer: Any) -> Reduced:
+    """A call that is made when an object dies; one that was made, or taken back, stays so."""
+    found = finalizer.peek()
+    if found is None:
+        return dead_finalizer, ()
+    obj, function, args, kwargs = found
+    return make_finalizer, (obj, function, args, kwargs, finalizer.atexit)
+
+
+def make_finalizer(obj: Any, function: Any, args: Any, kwargs: Any, atexit: bool) -> Any:
+    """The finalizer again."""
+    alive.append(obj)
+    made = weakref.finalize(obj, function, *args, **(kwargs or {}))
+    made.atexit = atexit
+    return made
+
+
+def dead_finalizer() -> Any:
+    """A finalizer that has nothing to do any more."""
+    made = weakref.finalize(Exception("gone"), print)  # its object dies at once
+    made.detach()
+    return made
+
+
+def release() -> None:
+    """Let those objects go that something else holds by now: they may die when it does."""
+    held = [obj for obj in alive if sys.getrefcount(obj) <= _OURS]
+    alive[:] = held
+
+
+_OURS = 4  # references to an object that only the list above holds, while it is looked at
 
 
 # ------------------------------------------------------------------------------------ small builtin types
@@ -158,9 +211,9 @@ def make_dialect(options: dict[str, Any]) -> Any:
 # ------------------------------------------------------------------------------------- what is refused
 
 REFUSALS: dict[type, tuple[str, str]] = {
-    types.GeneratorType: ("a generator", "keep a list (list(...)), or make it in the step that uses it"),
-    types.CoroutineType: ("a coroutine", "await it in the step that makes it"),
-    types.AsyncGeneratorType: ("an async generator", "collect it in a list in the step that makes it"),
+    types.GeneratorType: ("a generator that has begun", "keep a list (list(...)), or make it in the step that uses it"),
+    types.CoroutineType: ("a coroutine that has begun", "await it in the step that makes it"),
+    types.AsyncGeneratorType: ("an async generator that has begun", "collect it in a list in the step that makes it"),
     types.FrameType: ("a stack frame", "keep what you need from it"),
 }
 

@@ -19,6 +19,7 @@ from . import (
     caches,
     carried,
     definitions,
+    generators,
     instances,
     matches,
     openfiles,
@@ -32,6 +33,7 @@ class Pickler(Protocol):
     """What a handler may ask of the pickler that calls it."""
 
     free: set[str]
+    fragile: bool
     kept: list[Any]
 
     def refer(self, obj: Any) -> Any: ...
@@ -211,8 +213,19 @@ def _member(pickler: Pickler, member: enum.Enum) -> Any:
     return definitions.reduce_member(member)
 
 
+def _weak(reduce: Callable[[Any], Any]) -> Handler:
+    """Something that tells when an object has died."""
+
+    def handle(pickler: Pickler, obj: Any) -> Any:
+        pickler.fragile = True
+        return reduce(obj)
+
+    return handle
+
+
 def _ours(pickler: Pickler, obj: Any) -> Any:
     """An instance of a notebook's class: by its parts, without running the notebook's own hooks again."""
+    pickler.fragile = pickler.fragile or hasattr(type(obj), "__del__")
     return instances.reduce(obj)
 
 
@@ -261,7 +274,7 @@ _FAMILIES: tuple[tuple[type, Handler], ...] = (
     (classmethod, _of(definitions.reduce_wrapper)),
     (staticmethod, _of(definitions.reduce_wrapper)),
     (types.ModuleType, _of(definitions.reduce_module)),
-    (weakref.ref, _of(carried.reduce_weakref)),
+    (weakref.ref, _weak(carried.reduce_weakref)),
     (threading.Thread, _refused),
     (BaseException, _of(instances.exception)),
 )
@@ -298,9 +311,11 @@ _HANDLERS: dict[type, Handler] = {
     pickle.PickleBuffer: _plain,
     io.StringIO: _of(openfiles.reduce_buffer),
     io.BytesIO: _of(openfiles.reduce_buffer),
-    weakref.WeakValueDictionary: _of(carried.reduce_weak_dict),
-    weakref.WeakKeyDictionary: _of(carried.reduce_weak_dict),
-    weakref.WeakSet: _of(carried.reduce_weak_set),
+    weakref.WeakValueDictionary: _weak(carried.reduce_weak_dict),
+    weakref.WeakKeyDictionary: _weak(carried.reduce_weak_dict),
+    weakref.finalize: _weak(carried.reduce_finalizer),
+    weakref.WeakSet: _weak(carried.reduce_weak_set),
     **dict.fromkeys(carried.REFUSALS, _refused),
+    **dict.fromkeys(generators.KINDS, _of(generators.reduce)),
     **{kind: _typevar for kind in definitions.KINDS if kind not in (types.FunctionType, type)},
 }
