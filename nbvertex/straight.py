@@ -6,13 +6,16 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbvertex.errors import Interrupted, Refused
-from nbvertex.pipeline import Cell, Pipeline
+import msgspec
+
+from nbvertex.errors import Interrupted, Place, Refused
+from nbvertex.headings import joined
+from nbvertex.pipeline import Cell, Each, Pipeline, Step
 from nbvertex.report import literal
 from nbvertex.sides import Failure, Output, Side, Told
 
@@ -21,7 +24,8 @@ NEEDED = ("papermill", "ipykernel")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 PLACE = re.compile(r"Cell In ?\[(\d+)\], line (\d+)")
 LOG = "kernel.log"
-SURVEY = Path(__file__).parent / "runtime" / "survey.py"
+RUNTIME = Path(__file__).parent / "runtime"
+SURVEY = RUNTIME / "survey.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,8 @@ def _client() -> type[Any]:
         def papermill_execute_cells(self) -> None:
             session = self.session
             session.begin(self.quietly)
-            for index, cell in enumerate(self.nb.cells):
+            for index in session.course():
+                cell = self.nb.cells[index]
                 try:
                     session.before(index)
                     self.nb_man.cell_start(cell, index)
@@ -224,28 +229,111 @@ class Session:
     _counts: dict[int, int | None] = field(default_factory=dict)
     _values: dict[str, Told] | None = None
     _before: dict[str, Told] | None = None
+    _at: int = 0  # the cell that runs or ran last
+    _begun: set[int] = field(default_factory=set)  # the cells that the running round has begun
+    _round: tuple[int, str, str] | None = None  # its number, its item, what that is bound to
+    _last: dict[int, tuple[Output, ...]] = field(default_factory=dict)  # by the running round
+    _ended: set[int] = field(default_factory=set)  # the cells of steps all of whose rounds have run
+    _shown: dict[int, list[tuple[int, str, tuple[Output, ...]]]] = field(
+        default_factory=dict
+    )  # by earlier rounds
 
     def begin(self, quietly: Callable[[str], None]) -> None:
         """The kernel is there."""
         self.started, self._quietly = True, quietly
         self._inject(0)
 
+    def course(self) -> Iterator[int]:
+        """The cells that run, one after the other: those of a step that is taken, and of each of its rounds."""
+        cells = self.asked.cells
+        places = {cell.position: index for index, cell in enumerate(cells)}
+        step_of = {cell.position: step for step in self.asked.pipeline.steps for cell in step.cells}
+        taken: dict[str, bool] = {}
+        over: set[str] = set()
+        for index, cell in enumerate(cells):
+            step = step_of[cell.position]
+            if step.options.when is not None and step.name not in taken:
+                answer = self._expand(do="decide", test=msgspec.to_builtins(step.options.when.test))
+                if "error" in answer:
+                    self.failure = Failure(
+                        cell.position, "", f"when {step.options.when.text}: {answer['error']}"
+                    )
+                    return
+                taken[step.name] = answer["holds"]
+            if not taken.get(step.name, True):
+                self._expand(do="skip", cells=int(bool(cell.count)))
+            elif step.options.each is None:
+                yield index
+            elif step.name not in over:
+                over.add(step.name)
+                yield from self._rounds(step, step.options.each, [places[one.position] for one in step.cells])
+            if self.failure is not None:
+                return
+
+    def _rounds(self, step: Step, each: Each, places: list[int]) -> Iterator[int]:
+        """The cells of a step that runs over a list, once for every item."""
+        literals = [item.source for item in each.items or ()]
+        answer = self._expand(
+            do="begin", name=each.name, source=each.source, literals=literals, gathers=list(each.gathers)
+        )
+        if "error" in answer:
+            message = f"each {each.text}: `{each.source}` {answer['error']}"
+            self.failure = Failure(step.cells[0].position, "", message)
+            return
+        for number, item in enumerate(answer["items"], 1):
+            self._expand(do="round", index=number - 1)
+            self._round, self._begun = (number, item, each.name), set()
+            yield from places
+            if self.failure is not None:
+                return
+            for cell in step.cells:
+                self._shown.setdefault(cell.position, []).append(
+                    (number, item, self._last.get(cell.position, ()))
+                )
+            changed = self._expand(do="end")["changed"]
+            if changed:
+                raise Refused(
+                    f"verify cannot run the rounds of step {step.name} straight: `{changed[0]}` is changed in one, "
+                    "and cannot be copied",
+                    place=Place(cell=step.cells[0].position, step=step.name),
+                    hint="keep what changes outside of functions and classes",
+                    code="no-expansion",
+                )
+        self._round = None
+        self._begun = set()
+        self._ended.update(cell.position for cell in step.cells)
+        self._expand(do="gather", cells=sum(bool(cell.count) for cell in step.cells))
+
     def before(self, index: int) -> None:
         """A cell is about to run."""
         cell = self.asked.cells[index]
+        self._at = cell.position
+        self._begun.add(cell.position)
         if cell.position == self.asked.watched:
             self._before = self._survey()
         self.asked.on_cell(cell.position)
-        self._outputs[cell.position] = ()
+        self._outputs.setdefault(cell.position, ())
 
     def after(self, cells: list[Any]) -> None:
         """A cell has run; it may have changed what earlier ones display."""
         for cell, ran in zip(self.asked.cells, cells, strict=True):
-            if cell.position in self._outputs:
-                self._outputs[cell.position] = tuple(json.loads(json.dumps(ran.outputs)))
-                self._counts[cell.position] = ran.get("execution_count")
+            position = cell.position
+            if position not in self._outputs or position in self._ended:
+                continue
+            if self._round is not None and position in self._shown and position not in self._begun:
+                continue  # it shows what the round before has shown
+            self._last[position] = tuple(json.loads(json.dumps(ran.outputs)))
+            self._outputs[position] = self._joined(position)
+            self._counts[position] = ran.get("execution_count")
         if self.failure is None:
-            self._inject(max(self._outputs))
+            self._inject(self._at)
+
+    def _joined(self, position: int) -> tuple[Output, ...]:
+        """What a cell has shown so far, in all rounds of its step."""
+        if self._round is None or position not in self._begun:
+            return self._last[position]
+        number, item, name = self._round
+        return joined(name, [*self._shown.get(position, ()), (number, item, self._last[position])])
 
     def failed(self, index: int, error: Any, shown: Any) -> None:
         """A cell has failed, or the kernel has died in it."""
@@ -257,8 +345,9 @@ class Session:
         self.failure = Failure(cell.position, ename, evalue if ename else "", line, lines)
 
     def end(self) -> None:
-        """All cells have run."""
-        self._values = self._survey()
+        """All cells have run that are to run."""
+        if self.failure is None:
+            self._values = self._survey()
 
     def side(self) -> Side:
         """What was seen."""
@@ -274,6 +363,21 @@ class Session:
         values = self.asked.given.get(position, {})
         if values:
             self._quietly("\n".join(f"{name} = {literal(value)}" for name, value in values.items()))
+
+    def _expand(self, **said: object) -> dict[str, Any]:
+        """Have the kernel decide a condition, or change rounds.
+
+        Raises:
+            Refused: it cannot; the notebook has broken what that takes.
+        """
+        answer = self.asked.scratch / "expansion.json"
+        answer.unlink(missing_ok=True)
+        self._quietly(_expansion_code(said, answer))
+        if not answer.exists():
+            what = "verify cannot run steps under a condition or over a list straight in this notebook"
+            raise Refused(what, code="no-expansion")
+        found: dict[str, Any] = json.loads(answer.read_bytes())
+        return found
 
     def _survey(self) -> dict[str, Told]:
         answer = self.asked.scratch / "survey.json"
@@ -304,3 +408,29 @@ def _survey_code(answer: Path) -> str:
     )
     scope = "{'__name__': 'survey'}"
     return f"__import__('builtins').exec({source!r} + {script!r}, {scope})"
+
+
+_EXPANSION = """
+import importlib, importlib.util, json, pathlib, sys
+from IPython import get_ipython
+if name not in sys.modules:
+    spec = importlib.util.spec_from_file_location(name, folder + "/__init__.py", submodule_search_locations=[folder])
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+expansion = importlib.import_module(name + ".expansion")
+if not hasattr(expansion, "current"):
+    expansion.current = expansion.Expansion(get_ipython())
+pathlib.Path(answer).write_text(json.dumps(expansion.current.call(json.loads(said))), encoding="utf-8")
+"""
+
+
+def _expansion_code(said: Mapping[str, object], answer: Path) -> str:
+    """Code for a kernel that has `runtime.expansion` do something."""
+    names = {
+        "name": "nbvertex_runtime",
+        "folder": str(RUNTIME),
+        "answer": str(answer),
+        "said": json.dumps(said),
+    }
+    scope = {"__name__": "expansion", **names}
+    return f"__import__('builtins').exec({_EXPANSION!r}, {scope!r})"

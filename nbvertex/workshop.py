@@ -24,6 +24,7 @@ from nbvertex.pipeline import Pipeline
 from nbvertex.sides import Failure, Folder, Side, Told
 
 STRAIGHT = "straight"  # what the run from top to bottom is called where progress is shown
+UNDECIDED = frozenset({"when-value", "each-value"})  # no cell has run
 LOST = frozenset({"step-died", "step-timeout"})  # codes of failures that no cell raised
 
 
@@ -249,6 +250,14 @@ class _Values:
                 unknown -= {*end.values, *end.gone}
                 # a name that is only deleted later is not kept until then
                 unknown |= set(step.facts.deletes) - {*end.values, *end.gone}
+            each = step.options.each
+            if each is not None and step.name in self._ends:
+                # what a round leaves that nobody reads later is not put into a list
+                facts = step.facts
+                lost = {*each.gathers, *facts.binds, *facts.mutates, *facts.touches} - end.values.keys()
+                unknown |= lost
+                for name in lost:
+                    values.pop(name, None)
         return values, frozenset(unknown)
 
 
@@ -276,6 +285,8 @@ def _side(result: RunResult) -> Side:
 
 def _failure(error: NbvertexError, result: RunResult) -> Failure:
     place = error.place
+    if error.code in UNDECIDED:
+        return Failure(place.cell, "", error.message)
     if error.code in LOST:
         return Failure(place.cell, "" if error.code == "step-died" else "Timeout", error.message, place.line)
     step = result.steps.get(place.step or "")
