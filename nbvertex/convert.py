@@ -48,7 +48,7 @@ def check(
     parameters, notes = draft.parameters()
     connected = flows.connect(steps, draft.analyses)
     problems += [*draft.mark_problems(), *draft.code_problems(steps), *notes]
-    problems += faults.in_order(notebook.path, steps, draft.marks)
+    problems += faults.in_order(notebook.path, connected.steps, draft.marks)
     problems += [replace(one, place=replace(one.place, notebook=notebook.path)) for one in connected.problems]
     problems += [] if steps else [faults.no_code(notebook)]
     problems = sorted(dict.fromkeys(problems), key=lambda one: (one.place.cell or 0, one.place.line or 0))

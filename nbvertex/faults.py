@@ -95,9 +95,9 @@ def in_names(notebook: str, pieces: Cut) -> Iterator[Problem]:
 
 
 def in_order(notebook: str, steps: Sequence[Step], marks: Mapping[int, Marks]) -> Iterator[Problem]:
-    """`after` marks that name no step, or their own."""
+    """`after` marks that name no step, their own, or one further down."""
     names = [step.name for step in steps]
-    for step in steps:
+    for number, step in enumerate(steps):
         for other in step.options.after:
             cells = [cell.position for cell in step.cells if other in _after(marks[cell.position])]
             place = Place(notebook, cells[0] if cells else None, None, step.name)
@@ -111,6 +111,38 @@ def in_order(notebook: str, steps: Sequence[Step], marks: Mapping[int, Marks]) -
                 yield Problem(
                     "unknown-step", f"`after` names step `{other}`, which does not exist", place, hint
                 )
+            elif (below := names.index(other)) > number:
+                yield _against_the_notebook(step, steps[below], steps, place)
+
+
+def _against_the_notebook(step: Step, other: Step, steps: Sequence[Step], place: Place) -> Problem:
+    """An `after` that names a step further down: the order of the notebook is never reversed."""
+    way = _way(step.name, other.name, steps)
+    if way:
+        return Problem(
+            "cycle", f"step `{step.name}` is to run after step `{other.name}`, which comes after it anyhow: "
+            f"{' -> '.join(f'`{name}`' for name in (*way, step.name))}",
+            place, f"take the mark `after:{other.name}` off",
+        )  # fmt: skip
+    return Problem(
+        "against-the-notebook",
+        f"step `{step.name}` is to run after step `{other.name}`, which stands further down in the notebook",
+        place, f"move the cells of `{other.name}` up, or take the mark off",
+    )  # fmt: skip
+
+
+def _way(first: str, last: str, steps: Sequence[Step]) -> list[str]:
+    """Steps from one to another, each of which has to wait for the one before; none where it has not."""
+    waits = {step.name: (*step.needs, *step.options.after) for step in steps}
+    ways, seen = [[last]], {last}
+    for way in ways:
+        if way[0] == first:
+            return way
+        for before in waits.get(way[0], ()):
+            if before not in seen:
+                seen.add(before)
+                ways.append([before, *way])
+    return []
 
 
 def _after(mark: Marks) -> tuple[object, ...]:

@@ -244,6 +244,17 @@ ERRORS: dict[str, tuple[Cells, list[tuple[str, int | None, int | None]], str]] =
     "skipped": ([cell("hidden = 1", "skip"), cell("x = hidden", "step:a")], [("skipped-name", 2, 1)], "only in cell 1, which is skipped"),
     "skipped, in a branch": ([cell("h = 1", "skip"), cell("if 1:\n  h", "step:a")], [("skipped-name", 2, 2)], "cell 1"),
     "unknown step": ([cell("x = 1", "step:load"), cell("x", "step:b", "after:laod")], [("unknown-step", 2, None)], "`load`"),
+    "after one further down": (
+        [cell("x = 1", "step:a", "after:b"), cell("y = 2", "step:b")],
+        [("against-the-notebook", 1, None)], "move the cells of `b` up",
+    ),
+    "cycle of after and a value": (
+        [cell("x = 1", "step:a", "after:b"), cell("y = x", "step:b")], [("cycle", 1, None)], "`a` -> `b` -> `a`",
+    ),
+    "cycle of after": (
+        [cell("x = 1", "step:a", "after:c"), cell("y = 2", "step:b", "after:a"), cell("z = 1", "step:c", "after:b")],
+        [("cycle", 1, None)], "`a` -> `b` -> `c` -> `a`",
+    ),
     "after itself": ([cell("x = 1", "step:a", "after:a")], [("after-itself", 1, None)], "`a`"),
     "options of two cells": (
         [cell("x = 1", "step:a", "retries:1"), cell("x", "retries:2")], [("option", 2, None)], "said twice: 1 and 2 for step `a`",
