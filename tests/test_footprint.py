@@ -79,6 +79,7 @@ CASES = {
         [cell("open('../beyond.txt').read()", "step:a")],
         ["a cell 1 outside {above}/beyond.txt: a run elsewhere does not find it there"],
     ),
+    "comma": ([cell("open('a,b', 'w').close()", "step:a")], ["a cell 1 add out:a?b"]),
     "magic": (
         [cell("%%step a\nopen('raw.csv').read()\nopen('a b', 'w').close()")],
         ["a cell 1 add --in raw.csv", "add --out 'a b'"],

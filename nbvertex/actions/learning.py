@@ -40,7 +40,9 @@ class Learned:
         found = []
         for key, marks in (("in", step.inputs), ("out", step.outputs)):
             magic = step.step in self.magic
-            found += [f"--{key} {shlex.quote(path)}" if magic else f"{key}:{path}" for path in marks.add]
+            for path in marks.add:
+                tag = f"{key}:{path.replace(',', '?')}"  # Jupyter's tags hold no comma
+                found.append(f"--{key} {shlex.quote(path)}" if magic else tag)
         return found
 
 
