@@ -80,6 +80,7 @@ class Visit(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a reply is several writes, and the client waits for the last one
     timeout = 600
     server: Door
     connected = ""  # the name that a tunnel leads to

@@ -11,6 +11,7 @@ from nbvertex.emulator.dispatcher import Dispatcher
 from nbvertex.emulator.grpc_door import GrpcDoor
 from nbvertex.emulator.http_door import HERE, Door, Ways
 from nbvertex.emulator.leases import Leases
+from nbvertex.emulator.pages import Pages
 from nbvertex.emulator.plain_storage import PlainStorage
 from nbvertex.emulator.rest import Rest
 from nbvertex.emulator.storage_api import StorageApi
@@ -39,6 +40,7 @@ class Server:
         self._rest = Rest(self.world.schema, self.dispatcher)
         self.leases = Leases()
         self._control = Control(self.world, self.dispatcher, self.leases)
+        self._pages = Pages(self.world)
         self._grpc = GrpcDoor(self.world, self.dispatcher)
         self._doors: dict[str, Door] = {}
         self._lock = threading.Lock()
@@ -108,7 +110,10 @@ class Server:
                 "OAuth.Token", "", None, request.door, "rest",
                 lambda identity: metadata_server.exchange(self.world, request),
             )  # fmt: skip
-        if request.host in HERE and (own := self._control.answer(request)) is not None:
+        if (
+            request.host in HERE
+            and (own := self._control.answer(request) or self._pages.answer(request)) is not None
+        ):
             return own
         if "/storage/v1/" in request.path:
             method, about, serve = self._storage.find(request)
