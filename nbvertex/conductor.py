@@ -61,7 +61,7 @@ class Loop:
 
     def ended(self) -> Flight:
         """The flight of the step, with what its cells have shown in all rounds."""
-        self.flight.cells = rounds.cells(self.flight.planned, self.each, self.results)
+        self.flight.cells = rounds.cells(self.flight.planned, self.results)
         self.flight.rounds = self.results
         return self.flight
 
@@ -585,7 +585,7 @@ class Conductor:
         """Say in which round it was, and what to do."""
         one = flight.planned.round
         if one is not None:
-            error.message += f" (round {one.number}: {one.name} = {one.shown})"
+            error.message += f" (round {one.number}: {one.told})"
         error.hint = self._untaken(flight, error) or error.hint
         if error.hint is None and one is None:
             error.hint = f"when it is mended, `nbvertex runs resume {self.ledger.run}` goes on from here"
@@ -645,7 +645,7 @@ class Conductor:
                 attempt=flight.number,
                 seconds=at - flight.started if state in ("done", "failed") else None,
                 round=flight.round,
-                item=flight.planned.round.shown if flight.planned.round is not None else None,
+                item=flight.planned.round.told if flight.planned.round is not None else None,
                 **more,
             )
         )

@@ -67,7 +67,8 @@ class StepChanged:
         again: why it starts once more: ``retry``, or ``stale`` where it had started early and what it read
             has changed since.
         why: why it is skipped.
-        round, item: which round of a step that runs over a list, counted from 1, and on what; none: the step itself.
+        round, item: which round of a step that runs over a list, counted from 1, and on what, such as ``lr = 0.1``;
+            None: the step itself.
     """
 
     event: ClassVar[str] = "step"
@@ -146,6 +147,11 @@ class Surveyed:
 RunEvent: TypeAlias = RunStarted | RunEnded | StepChanged | CellStarted | CellOutput | CellEnded | Surveyed
 
 
+def whose(event: StepChanged | CellStarted | CellOutput | CellEnded) -> str:
+    """The step that an event is about, with the round if it is about one: ``train[2]``."""
+    return event.step if event.round is None else f"{event.step}[{event.round}]"
+
+
 def as_json(event: RunEvent) -> dict[str, Any]:
     """The event as one object of a JSON lines stream; what is not known is left out."""
     found = {one.name: getattr(event, one.name) for one in fields(event)}
@@ -185,7 +191,7 @@ class StepResult:
         cells: position -> what the cell did; all the step's cells.
         why: for a step that was not run, or failed, or is never cached: why.
         widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
-        round, item: of a round: which one, counted from 1, and on what.
+        round, item: of a round: which one, counted from 1, and on what, such as ``lr = 0.1``.
         rounds: of a step that runs over a list: what each did; its cells show the outputs of all.
     """
 

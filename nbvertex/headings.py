@@ -8,31 +8,29 @@ from typing import Any
 Output = Mapping[str, Any]  # as nbformat has it
 
 
-def heading(name: str, item: str, number: int) -> dict[str, Any]:
+def heading(item: str, number: int) -> dict[str, Any]:
     """An output that names a round.
 
     Args:
-        name: what the item is bound to.
-        item: it in a few words.
+        item: ``lr = 0.1``.
         number: of the round, counted from 1.
     """
     return {
         "output_type": "display_data",
-        "data": {"text/plain": f"{name} = {item}"},
+        "data": {"text/plain": item},
         "metadata": {"nbvertex": {"round": number, "item": item}},
     }
 
 
-def joined(name: str, rounds: Iterable[tuple[int, str, Iterable[Output]]]) -> tuple[Output, ...]:
+def joined(rounds: Iterable[tuple[int, str, Iterable[Output]]]) -> tuple[Output, ...]:
     """What a cell showed in all rounds, in their order.
 
     Args:
-        name: what the item is bound to.
         rounds: number, item and outputs of each.
     """
     found: list[Output] = []
     for number, item, outputs in rounds:
         shown = list(outputs)
         if shown:
-            found += [heading(name, item, number), *shown]
+            found += [heading(item, number), *shown]
     return tuple(found)

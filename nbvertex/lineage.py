@@ -70,7 +70,7 @@ class StepRow(Record, frozen=True, kw_only=True):
         started, ended: seconds since the epoch.
         error: what went wrong, in one line; for a skipped one, why its condition did not hold.
         round: which round of a step that runs over a list, counted from 1; 0: the step itself.
-        item: what that round runs on, in a few words.
+        item: what that round runs on, such as ``lr = 0.1``.
     """
 
     position: int

@@ -19,6 +19,7 @@ from nbvertex.events import (
     RunStarted,
     StepChanged,
     as_json,
+    whose,
 )
 
 if TYPE_CHECKING:
@@ -97,18 +98,18 @@ class _Pieces:
         """The lines that are whole now, with the step they are from."""
         if isinstance(event, CellOutput):
             found = self._whole(event) if "text" in event.output else list(printed(event.output))
-            self.last.update((event.step, line) for line in found)
-            for text in self._begun.get(event.step, {}).values():
-                self.last.update((event.step, line) for line in printed({"text": text}))
+            self.last.update((whose(event), line) for line in found)
+            for text in self._begun.get(whose(event), {}).values():
+                self.last.update((whose(event), line) for line in printed({"text": text}))
         elif isinstance(event, CellEnded | StepChanged):
-            begun = self._begun.pop(event.step, {})
+            begun = self._begun.pop(whose(event), {})
             found = [line for text in begun.values() for line in printed({"text": text})]
         else:
             return []
-        return [f"{visible(event.step, keep='')} | {line}" for line in found]
+        return [f"{visible(whose(event), keep='')} | {line}" for line in found]
 
     def _whole(self, event: CellOutput) -> list[str]:
-        begun = self._begun.setdefault(event.step, {})
+        begun = self._begun.setdefault(whose(event), {})
         stream = str(event.output.get("name"))
         whole, _, rest = f"{begun.get(stream, '')}{event.output['text']}".rpartition("\n")
         begun[stream] = rest[max(rest.rfind("\r"), 0) :]  # of a progress bar only its last state
@@ -161,10 +162,10 @@ class Terminal:
             self._running.clear()
         elif isinstance(event, StepChanged):
             self._changed(event)
-        elif isinstance(event, CellStarted) and event.step in self._running:
-            self._running[event.step].cell = event.position
-        elif isinstance(event, CellOutput) and event.step in self._running:
-            self._running[event.step].said = self._pieces.last.get(event.step, "")
+        elif isinstance(event, CellStarted) and whose(event) in self._running:
+            self._running[whose(event)].cell = event.position
+        elif isinstance(event, CellOutput) and whose(event) in self._running:
+            self._running[whose(event)].said = self._pieces.last.get(whose(event), "")
 
     def close(self) -> None:
         """Take the table away; what has ended stays."""
@@ -176,11 +177,13 @@ class Terminal:
 
         if event.state == "running":
             self._ended.discard(event.step)
-            self._running[event.step] = _Running(event.at, event.attempt)
+            self._running.pop(event.step, None)  # its rounds stand for it
+            self._running[whose(event)] = _Running(event.at, event.attempt)
             return
-        self._running.pop(event.step, None)
+        self._running.pop(whose(event), None)
         if event.state != "queued":
-            self._ended.add(event.step)
+            if event.round is None:
+                self._ended.add(event.step)
             self._console.print(Text(change(event), STYLES.get(event.state, "default")), soft_wrap=True)
 
     def _rows(self) -> Group:
@@ -215,7 +218,8 @@ def change(event: StepChanged) -> str:
     elif event.seconds is not None:
         said = f"{event.state} {'after' if event.state == 'failed' else 'in'} {event.seconds:.2f} s"
     reason = f": {event.error or event.why}" if event.error or event.why else ""
-    return visible(f"{event.step}: {said}{reason}", keep="")
+    item = f" {event.item}" if event.item else ""
+    return visible(f"{whose(event)}{item}: {said}{reason}", keep="")
 
 
 def printed(output: Mapping[str, Any]) -> Iterator[str]:

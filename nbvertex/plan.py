@@ -33,6 +33,11 @@ class Round:
     item: str | None = None
     source: str = ""
 
+    @property
+    def told(self) -> str:
+        """``lr = 0.1``."""
+        return f"{self.name} = {self.shown}"
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:

@@ -152,6 +152,9 @@ class StepItem(NotebookItem):
         failure = self.exam.failure(self.step)
         if failure is not None:
             raise NotebookFailed(self._told(failure))
+        why = self.exam.straight.untaken.get(self.step.name)
+        if why is not None:
+            raise pytest.skip.Exception(why, _use_item_location=True)
         if not self.exam.reached(self.step):
             stopped = self.exam.straight.failure
             where = f"cell {stopped.position}: {stopped}" if stopped is not None else "the run stopped"

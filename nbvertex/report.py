@@ -26,6 +26,7 @@ from nbvertex.events import (
     StepResult,
     StepState,
 )
+from nbvertex.headings import joined
 from nbvertex.pipeline import Pipeline
 from nbvertex.runtime.outputs import Outputs
 
@@ -50,7 +51,8 @@ class Follower:
         self._started = self._ended = 0.0
         self._steps: dict[str, StepResult] = {}
         self._cells: dict[str, dict[int, CellResult]] = {}
-        self._outputs: dict[tuple[str, int], Outputs] = {}
+        self._outputs: dict[tuple[str, int], dict[int, Outputs]] = {}  # by round; 0: there are none
+        self._items: dict[tuple[str, int], str] = {}  # what each round runs on
 
     def __call__(self, event: RunEvent) -> None:
         match event:
@@ -64,8 +66,8 @@ class Follower:
             case CellStarted():
                 self._cell(event.step, event.position, state=event.state, started=event.at)
             case CellOutput():
-                shown = self._outputs.setdefault((event.step, event.position), Outputs(sys.maxsize))
-                _show(shown, event.output)
+                rounds = self._outputs.setdefault((event.step, event.position), {})
+                _show(rounds.setdefault(event.round or 0, Outputs(sys.maxsize)), event.output)
             case CellEnded():
                 self._cell(event.step, event.position, state=event.state, ended=event.at, count=event.count)
 
@@ -84,9 +86,13 @@ class Follower:
         )
 
     def shown(self, step: str, position: int) -> tuple[Output, ...]:
-        """What a cell has shown so far."""
-        shown = self._outputs.get((step, position))
-        return shown.final() if shown is not None else ()
+        """What a cell has shown so far; in rounds, under a heading for each."""
+        rounds = self._outputs.get((step, position), {})
+        if 0 in rounds:
+            return rounds[0].final()
+        return joined(
+            (number, self._items.get((step, number), ""), rounds[number].final()) for number in sorted(rounds)
+        )
 
     def _final(self, state: StepState) -> StepState:
         return "failed" if state == "running" and self._state != "running" else state
@@ -98,14 +104,24 @@ class Follower:
         return seen
 
     def _changed(self, event: StepChanged) -> None:
+        if event.round is not None:
+            self._round_changed(event, event.round)
+            return
         step = replace(self._steps[event.step], state=event.state, attempt=event.attempt, source=event.source)
         if event.state == "running":
             step = replace(step, started=event.at, ended=None)
             for position in self._cells.pop(event.step, {}):
                 self._outputs.pop((event.step, position), None)
-        elif event.state in ("done", "failed", "cached"):
-            step = replace(step, ended=event.at, why=event.error)
+        elif event.state in ("done", "failed", "cached", "skipped"):
+            step = replace(step, ended=event.at, why=event.error or event.why)
         self._steps[event.step] = step
+
+    def _round_changed(self, event: StepChanged, number: int) -> None:
+        self._items[event.step, number] = event.item or ""
+        if event.state == "running":  # what an earlier attempt has shown is gone
+            for (step, _), rounds in self._outputs.items():
+                if step == event.step:
+                    rounds.pop(number, None)
 
     def _cell(self, step: str, position: int, **changes: Any) -> None:
         cells = self._cells.setdefault(step, {})
@@ -195,6 +211,13 @@ def _told(cell: Mapping[str, Any], position: int, step: str | None, result: RunR
     cell_did = did.cells.get(position, CellResult(position=position, state=did.state))
     state = did.state if did.state == "cached" else cell_did.state
     metadata[MARK] = {"cell": position, "step": step, "state": state}
+    if state == "skipped" and did.why is not None:
+        metadata[MARK]["why"] = did.why
+    if did.rounds:
+        metadata[MARK]["rounds"] = [
+            {"round": one.round, "item": one.item, "state": one.state, "run": one.source or result.run}
+            for one in did.rounds
+        ]
     if cell_did.started is not None:
         run = did.source or result.run
         times = {"started": cell_did.started, "ended": cell_did.ended}

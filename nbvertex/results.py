@@ -35,7 +35,7 @@ def row_of(
         ended=ended,
         error=error,
         round=flight.round or 0,
-        item=flight.planned.round.shown if flight.planned.round is not None else None,
+        item=flight.planned.round.told if flight.planned.round is not None else None,
     )
 
 
@@ -55,7 +55,7 @@ def result_of(flight: Flight, state: StepState, outcome: Outcome, why: str | Non
         widgets=outcome.widgets,
         rounds=flight.rounds or (),
         round=flight.round,
-        item=flight.planned.round.shown if flight.planned.round is not None else None,
+        item=flight.planned.round.told if flight.planned.round is not None else None,
     )
 
 

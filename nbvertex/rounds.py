@@ -190,12 +190,11 @@ def _lists(step: Planned, each: Each, outcomes: Iterable[Outcome]) -> list[str]:
     return sorted(found if step.live is None else found.intersection(step.live))
 
 
-def cells(step: Planned, each: Each, results: Sequence[StepResult]) -> dict[int, CellRow]:
+def cells(step: Planned, results: Sequence[StepResult]) -> dict[int, CellRow]:
     """What the cells of a step did in all its rounds.
 
     Args:
         step: it.
-        each: its list.
         results: of the rounds, in order.
     """
     found: dict[int, CellRow] = {}
@@ -206,7 +205,7 @@ def cells(step: Planned, each: Each, results: Sequence[StepResult]) -> dict[int,
             if _began(result.cells.get(cell.position))
         ]
         if did:
-            outputs = joined(each.name, [(r.round or 0, r.item or "", one.outputs) for r, one in did])
+            outputs = joined([(r.round or 0, r.item or "", one.outputs) for r, one in did])
             found[cell.position] = CellRow(
                 position=cell.position,
                 state=_state([one for _, one in did]),

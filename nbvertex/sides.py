@@ -65,6 +65,7 @@ class Side:
         unknown: names of which it cannot be told what they held.
         before: name -> what it held before the cell that was watched.
         folder: what it left.
+        untaken: the steps none of whose cells were to run -> why.
     """
 
     outputs: Mapping[int, tuple[Output, ...]] = field(default_factory=dict)
@@ -75,3 +76,4 @@ class Side:
     unknown: frozenset[str] = frozenset()
     before: Mapping[str, Told] | None = None
     folder: Folder | None = None
+    untaken: Mapping[str, str] = field(default_factory=dict)

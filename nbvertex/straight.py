@@ -231,9 +231,10 @@ class Session:
     _before: dict[str, Told] | None = None
     _at: int = 0  # the cell that runs or ran last
     _begun: set[int] = field(default_factory=set)  # the cells that the running round has begun
-    _round: tuple[int, str, str] | None = None  # its number, its item, what that is bound to
+    _round: tuple[int, str] | None = None  # its number and its item
     _last: dict[int, tuple[Output, ...]] = field(default_factory=dict)  # by the running round
     _ended: set[int] = field(default_factory=set)  # the cells of steps all of whose rounds have run
+    _untaken: dict[str, str] = field(default_factory=dict)
     _shown: dict[int, list[tuple[int, str, tuple[Output, ...]]]] = field(
         default_factory=dict
     )  # by earlier rounds
@@ -260,6 +261,8 @@ class Session:
                     )
                     return
                 taken[step.name] = answer["holds"]
+                if not answer["holds"]:
+                    self._untaken[step.name] = f"when {step.options.when.text}: {answer['because']}"
             if not taken.get(step.name, True):
                 self._expand(do="skip", cells=int(bool(cell.count)))
             elif step.options.each is None:
@@ -280,15 +283,17 @@ class Session:
             message = f"each {each.text}: `{each.source}` {answer['error']}"
             self.failure = Failure(step.cells[0].position, "", message)
             return
+        if not answer["items"]:
+            self._untaken[step.name] = f"each {each.text}: the list is empty"
         for number, item in enumerate(answer["items"], 1):
             self._expand(do="round", index=number - 1)
-            self._round, self._begun = (number, item, each.name), set()
+            self._round, self._begun = (number, f"{each.name} = {item}"), set()
             yield from places
             if self.failure is not None:
                 return
             for cell in step.cells:
                 self._shown.setdefault(cell.position, []).append(
-                    (number, item, self._last.get(cell.position, ()))
+                    (*self._round, self._last.get(cell.position, ()))
                 )
             changed = self._expand(do="end")["changed"]
             if changed:
@@ -332,8 +337,8 @@ class Session:
         """What a cell has shown so far, in all rounds of its step."""
         if self._round is None or position not in self._begun:
             return self._last[position]
-        number, item, name = self._round
-        return joined(name, [*self._shown.get(position, ()), (number, item, self._last[position])])
+        number, item = self._round
+        return joined([*self._shown.get(position, ()), (number, item, self._last[position])])
 
     def failed(self, index: int, error: Any, shown: Any) -> None:
         """A cell has failed, or the kernel has died in it."""
@@ -357,6 +362,7 @@ class Session:
             failure=self.failure,
             values=self._values,
             before=self._before,
+            untaken=self._untaken,
         )
 
     def _inject(self, position: int) -> None:

@@ -340,7 +340,8 @@ def _described(told: Told) -> Iterator[str]:
         row = attempt.row
         count = f"attempt {row.attempt}" if row.attempt > 1 else ""
         source = f"from run {attempt.source}" if attempt.source else (row.error or "").partition("\n")[0]
-        rows.append((f"  {row.name}", row.state, _took(attempt.seconds), count, source))
+        source = f"{row.item}  {source}".rstrip() if row.item else source
+        rows.append((f"  {attempt.name}", row.state, _took(attempt.seconds), count, source))
     yield from ["", "steps", *columns(rows)]
 
 

@@ -37,6 +37,11 @@ class Attempt:
     cells: tuple[CellRow, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Of the step, with the round if it is one: ``train[2]``."""
+        return f"{self.row.name}[{self.row.round}]" if self.row.round else self.row.name
+
+    @property
     def seconds(self) -> float | None:
         return (
             None if self.row.started is None or self.row.ended is None else self.row.ended - self.row.started
@@ -58,7 +63,7 @@ class Told:
     @property
     def states(self) -> Counter[str]:
         """How many steps are in which state, by their last attempts."""
-        last = {attempt.row.name: attempt.row.state for attempt in self.attempts}
+        last = {attempt.row.name: attempt.row.state for attempt in self.attempts if not attempt.row.round}
         return Counter(last.values())
 
     @property
@@ -121,7 +126,7 @@ def logs(home: Home, ident: str, *, step: str | None = None, attempt: int | None
     Args:
         home: where the run is kept.
         ident: its id, or enough of it.
-        step: only this step.
+        step: only this step; ``train[2]``: this round of it.
         attempt: this attempt, counted from 1; None: the last of each step.
 
     Raises:
@@ -129,13 +134,13 @@ def logs(home: Home, ident: str, *, step: str | None = None, attempt: int | None
     """
     with opened(home) as lineage:
         told = _told(home, lineage, lineage.run(ident))
-        attempts = [one for one in told.attempts if step is None or one.row.name == step]
+        attempts = [one for one in told.attempts if one.name == step or (step is None and not one.row.round)]
         if not attempts:
-            names = dict.fromkeys(one.row.name for one in told.attempts)
+            names = dict.fromkeys(one.name for one in told.attempts)
             raise UsageError(
                 f"run {told.run.id} has no step {step!r}", hint=f"its steps are {', '.join(names)}"
             )
-        wanted = {one.row.name: one for one in attempts if attempt is None or one.row.attempt == attempt}
+        wanted = {one.name: one for one in attempts if attempt is None or one.row.attempt == attempt}
         if not wanted:
             most = max(one.row.attempt for one in attempts)
             raise UsageError(
@@ -208,6 +213,10 @@ def attempt_json(attempt: Attempt, *, cells: bool = False) -> dict[str, Any]:
         "started": row.started,
         "ended": row.ended,
         "source": attempt.source,
-        "error": row.error,
+        "error": None if row.state == "skipped" else row.error,
     }
+    if row.state == "skipped":
+        said["why"] = row.error
+    if row.round:
+        said |= {"round": row.round, "item": row.item}
     return {**said, "cells": msgspec.to_builtins(attempt.cells)} if cells else said
