@@ -105,6 +105,7 @@ class Stage:
         self.raised = 0  # what this cell has raised exceptions with
         self.plays = 0  # how many functions this cell has played
         self.woken: set[int] = set()
+        self.mortal = False  # some object tells when it dies: by a `__del__`, or a weak reference
 
     # objects
 
@@ -217,6 +218,9 @@ class Stage:
                 self.wake(value.at, line)
 
     def bind(self, name: str, value: Value, line: int, *, sure: bool) -> None:
+        if self.mortal and name in self.env:  # what it held may die now, and somebody can tell
+            self.need(name, line, called=True)
+            self.use(self.env[name], line)
         if sure:
             self.env[name] = value
             self.now.sure.add(name)
@@ -319,6 +323,7 @@ class Stage:
             self.functions[number] = trace.functions[own]
         else:
             self.classes[number] = dict(methods)
+            self.mortal = self.mortal or "__del__" in methods
             for name, method in methods.items():
                 function = self.functions.get(method)
                 if function and (function.by_load or (name.startswith("__") and name not in CALLED)):

@@ -57,7 +57,9 @@ def make_rlock() -> Any:
     return threading.RLock()
 
 
-alive: list[Any] = []  # what arrived by a weak reference alone: elsewhere in the notebook a name still holds it
+alive: list[
+    Any
+] = []  # what arrived by a weak reference alone: elsewhere in the notebook a name still holds it
 
 
 def reduce_weakref(ref: Any) -> Reduced:
@@ -128,11 +130,12 @@ def dead_finalizer() -> Any:
 
 def release() -> None:
     """Let those objects go that something else holds by now: they may die when it does."""
-    held = [obj for obj in alive if sys.getrefcount(obj) <= _OURS]
-    alive[:] = held
+    alone = _references([object()])[0]  # to an object that only a list holds, while it is looked at
+    alive[:] = [obj for obj, count in zip(alive, _references(alive), strict=True) if count <= alone]
 
 
-_OURS = 4  # references to an object that only the list above holds, while it is looked at
+def _references(objects: list[Any]) -> list[int]:
+    return [sys.getrefcount(obj) for obj in objects]
 
 
 # ------------------------------------------------------------------------------------ small builtin types
@@ -211,9 +214,15 @@ def make_dialect(options: dict[str, Any]) -> Any:
 # ------------------------------------------------------------------------------------- what is refused
 
 REFUSALS: dict[type, tuple[str, str]] = {
-    types.GeneratorType: ("a generator that has begun", "keep a list (list(...)), or make it in the step that uses it"),
+    types.GeneratorType: (
+        "a generator that has begun",
+        "keep a list (list(...)), or make it in the step that uses it",
+    ),
     types.CoroutineType: ("a coroutine that has begun", "await it in the step that makes it"),
-    types.AsyncGeneratorType: ("an async generator that has begun", "collect it in a list in the step that makes it"),
+    types.AsyncGeneratorType: (
+        "an async generator that has begun",
+        "collect it in a list in the step that makes it",
+    ),
     types.FrameType: ("a stack frame", "keep what you need from it"),
 }
 

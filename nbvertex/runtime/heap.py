@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import traceback
 import types
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from . import (
@@ -41,6 +42,27 @@ class Loaded:
     places: tuple[container.Place, ...] = ()
 
 
+class CannotArrive(Exception):
+    """A value was saved, and cannot be made again of what was saved.
+
+    Args:
+        names: that it is bound to.
+        error: what its own code raised.
+    """
+
+    def __init__(self, names: list[str], error: Exception) -> None:
+        super().__init__(names, error)
+        self.names = names
+        self.why = "".join(traceback.format_exception_only(error)).strip()
+
+    def told(self) -> dict[str, Any]:
+        """As a state that is refused, with no cell run."""
+        what = f"what was saved of it cannot be made again ({self.why}): it"
+        hint = "make it in the step that uses it, or keep only the data behind it"
+        refused = [saving.Refusal(name, "a library's object", what, hint) for name in self.names]
+        return {"names": {}, "homes": {}, "artifacts": [], "refused": [asdict(one) for one in refused]}
+
+
 @dataclass
 class Heap:
     """The objects of one step's process by entry id.
@@ -58,6 +80,7 @@ class Heap:
     names: dict[str, str] = field(default_factory=dict)
     objects: dict[str, Any] = field(default_factory=dict)
     loaded: dict[str, Loaded] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)  # entry -> id of an object that only names hold
     outside: outside.Outside = field(default_factory=outside.Outside)
     sources: list[str] = field(default_factory=list)
     bound_at: dict[str, int] = field(default_factory=dict)
@@ -84,6 +107,7 @@ class Heap:
         if "@history" in rest:
             history.give_back(self.shell, rest["@history"])
         self.outside.take_baseline(self.inputs.get("sources", []), namespace)
+        self._let_go()
         self._seen = {name: id(value) for name, value in namespace.items()}
 
     def know_records(self) -> None:
@@ -108,7 +132,17 @@ class Heap:
         else:
             opened = container.read_bytes(self.blobs[record["blob"]], record["digest"])
         self.loaded[record["digest"]] = Loaded(record["digest"], opened.entries, opened)
-        self.objects.update(zip(opened.entries, formats.read(opened), strict=True))
+        try:
+            objects = formats.read(opened)
+        except (carried.CannotTravel, CannotArrive):
+            raise
+        except Exception as error:  # whatever a strange object's own code raises
+            raise CannotArrive(self._names_of(opened.entries), error) from error
+        self.objects.update(zip(opened.entries, objects, strict=True))
+
+    def _names_of(self, entries: tuple[str, ...]) -> list[str]:
+        names = [name for name, entry in self.names.items() if entry in entries]
+        return names or [entry.partition(":")[2] for entry in entries]
 
     def _take_baseline(self) -> None:
         known = self.definitions()
@@ -117,6 +151,26 @@ class Heap:
             if not all(type(obj) in formats.ATOMS for obj in objects):
                 loaded.dump = pickler.dump(objects, known, loaded.entries)
                 loaded.places = tuple(container.place(b, loaded.opened.mapping) for b in loaded.dump.buffers)
+
+    def _let_go(self) -> None:
+        """Hold nothing but by the names where somebody can tell when an object dies: ``del x`` must be the end of it."""
+        named = {entry for name, entry in self.names.items() if not name.startswith("@")}
+        for loaded in self.loaded.values():
+            if loaded.dump is None:
+                continue
+            loaded.dump = replace(loaded.dump, shared={}, buffers=())
+            for entry in loaded.entries if loaded.dump.fragile else ():
+                if entry in named and not kinds.is_definition(self.objects[entry]):
+                    self.gone[entry] = id(self.objects.pop(entry))
+        if carried.alive:
+            carried.release()
+
+    def find_again(self) -> None:
+        """Take up again what was let go, as far as it is still there."""
+        for name, entry in self.names.items():
+            value = self.shell.user_ns.get(name)
+            if entry in self.gone and id(value) == self.gone[entry]:
+                self.objects[entry] = value
 
     def definitions(self) -> dict[int, str]:
         """id -> entry of the functions, classes and the like among the objects."""

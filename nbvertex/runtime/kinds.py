@@ -23,8 +23,10 @@ from . import (
     instances,
     matches,
     openfiles,
+    probes,
     replaced,
     singletons,
+    streams,
     tracebacks,
 )
 
@@ -150,10 +152,17 @@ def _builtin(pickler: Pickler, function: Any) -> Any:
     return NotImplemented if found is None else (replaced.original, found)
 
 
+def _decimal_context(pickler: Pickler, context: Any) -> Any:
+    return (probes.current_context, ()) if probes.is_current(context) else NotImplemented
+
+
 LRU_CACHE = type(functools.lru_cache(lambda: None))
 
 
 def _stream(pickler: Pickler, stream: Any) -> Any:
+    for name, ours in streams.standard.items():
+        if ours is stream:
+            return openfiles.standard_stream, (name,)
     for name in ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"):
         if getattr(sys, name) is stream:
             return openfiles.standard_stream, (name,)
@@ -236,6 +245,8 @@ def _handler_for(kind: type) -> Handler:
         return _refused
     if name == "concurrent.futures.thread.ThreadPoolExecutor":
         return _of(carried.reduce_thread_pool)
+    if name == "decimal.Context":
+        return _decimal_context
     if name == "_csv.Dialect":
         return _of(carried.reduce_dialect)
     if name == "functools.KeyWrapper":
@@ -244,7 +255,7 @@ def _handler_for(kind: type) -> Handler:
         return _array
     if name.startswith("pandas.core.internals.blocks.") or name == "pandas._libs.internals.Block":
         return _block
-    if kind in (type(sys.stdout), type(sys.stderr)) and kind is not io.TextIOWrapper:
+    if kind is streams.Stream:
         return _stream
     if any(c.__module__ == "numpy" and c.__name__ == "ndarray" for c in kind.__mro__):
         return _own_array

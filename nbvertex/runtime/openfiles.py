@@ -8,7 +8,7 @@ import stat
 import sys
 from typing import Any
 
-from . import carried
+from . import carried, streams
 
 Reduced = tuple[Any, ...]
 
@@ -120,4 +120,4 @@ def closed_buffer(kind: type[io.StringIO] | type[io.BytesIO]) -> io.StringIO | i
 
 def standard_stream(name: str) -> Any:
     """The standard stream of this process."""
-    return getattr(sys, name)
+    return streams.standard.get(name) or getattr(sys, name)

@@ -26,6 +26,7 @@ class Dump:
         refs: entry ids of definitions that lie elsewhere.
         free: names that functions in it read when they are called.
         shared: id -> object for everything in it whose identity could be seen.
+        fragile: somebody can tell when an object in it dies.
         by_name: something in it goes by a name or in a way of its own: no other format serves.
     """
 
@@ -35,6 +36,7 @@ class Dump:
     free: frozenset[str]
     shared: dict[int, Any]
     by_name: bool = False
+    fragile: bool = False
 
 
 class HeapPickler(pickle.Pickler):
@@ -59,6 +61,7 @@ class HeapPickler(pickle.Pickler):
         self.own = own
         self.refs: set[str] = set()
         self.free: set[str] = set()
+        self.fragile = False
         self.kept: list[Any] = []  # what was made on the way: ids must not be used twice
 
     def reducer_override(self, obj: Any) -> Any:
@@ -206,7 +209,8 @@ def dump(objects: list[Any], entries: Mapping[int, str], own: Collection[str]) -
     if isinstance(pickler, ExactPickler):
         shared.update({key: nan for key, (_, nan) in pickler.nans.items()})
     by_name = isinstance(pickler, ExactPickler)
-    return Dump(stream, tuple(buffers), frozenset(pickler.refs), frozenset(pickler.free), shared, by_name)
+    refs, free = frozenset(pickler.refs), frozenset(pickler.free)
+    return Dump(stream, tuple(buffers), refs, free, shared, by_name, pickler.fragile)
 
 
 def _attempt(

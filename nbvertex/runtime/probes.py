@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import chance, replaced
+from . import chance, replaced, streams
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,7 @@ def _set_rc_params(params: dict[str, Any]) -> None:
 
 
 def _decimal_get() -> Any:
-    decimal = sys.modules["decimal"]
-    c = decimal.getcontext()
+    c = current_context()
     traps = sorted(signal.__name__ for signal, on in c.traps.items() if on)
     flags = sorted(signal.__name__ for signal, on in c.flags.items() if on)
     return c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, flags, traps
@@ -136,8 +135,30 @@ def _decimal_get() -> Any:
 def _decimal_put(value: Any) -> None:
     decimal = sys.modules["decimal"]
     *numbers, flags, traps = value
-    names = [[getattr(decimal, n) for n in group] for group in (flags, traps)]
-    decimal.setcontext(decimal.Context(*numbers, *names))
+    names = [{getattr(decimal, n) for n in group} for group in (flags, traps)]
+    context = current_context()  # the very object: a name may hold it
+    for option, number in zip(_DECIMAL_OPTIONS, numbers, strict=True):
+        setattr(context, option, number)
+    for signals, on in zip((context.flags, context.traps), names, strict=True):
+        for signal in signals:
+            signals[signal] = signal in on
+
+
+_DECIMAL_OPTIONS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+_decimal_context: list[Any] = []  # the current one, as last seen
+
+
+def current_context() -> Any:
+    """The decimal context of this process."""
+    import decimal
+
+    _decimal_context[:] = [decimal.getcontext()]
+    return _decimal_context[0]
+
+
+def is_current(context: Any) -> bool:
+    """Is it the decimal context that is in force?"""
+    return bool(_decimal_context) and _decimal_context[0] is context
 
 
 # ---------------------------------------------------------------------------------------- Python's own state
@@ -201,6 +222,17 @@ def _interpreter_put(value: Any) -> None:
     (gc.enable if collecting[0] else gc.disable)()
     gc.set_threshold(*collecting[1])
     sys.dont_write_bytecode = bytecode
+
+
+def _streams_get() -> dict[str, Any]:
+    """What cells have put in the place of the standard streams."""
+    found = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    return {name: stream for name, stream in found.items() if streams.standard.get(name) is not stream}
+
+
+def _streams_put(put: dict[str, Any]) -> None:
+    for name, stream in put.items():
+        setattr(sys, name, stream)
 
 
 def _argv_get() -> list[str]:
@@ -306,6 +338,16 @@ def _calls(module: str, getter: str, setter: str) -> tuple[Callable[[], Any], Ca
     return get, put
 
 
+def _finalizers_get() -> list[Any]:
+    """The calls that are made when an object of the notebook's dies, whoever holds them."""
+    registry = sys.modules["weakref"].finalize._registry
+    return [one for one, info in registry.items() if type(info.weakref()).__module__ == "__main__"]
+
+
+def _finalizers_put(finalizers: list[Any]) -> None:
+    """They are there as soon as they have arrived."""
+
+
 def _units_get() -> Any:
     return dict(sys.modules["matplotlib.units"].registry)
 
@@ -335,10 +377,12 @@ PROBES: tuple[Probe, ...] = (
     Probe("@decimal", "decimal", _decimal_get, _decimal_put, _words("decimal", "context")),
     Probe("@matplotlib.units", "matplotlib.units", _units_get, _units_put, _fresh_units),
     Probe("@csv", "csv", *_given("csv", "field_size_limit"), _words("field_size_limit")),
+    Probe("@finalizers", "weakref", _finalizers_get, _finalizers_put),
     Probe("@showwarning", "warnings", *_attribute("warnings", "showwarning")),
     Probe("@warnings", "warnings", _warnings_get, _warnings_put),
     Probe("@logging", "logging", _logging_get, _logging_put),
     Probe("@interpreter", "sys", _interpreter_get, _interpreter_put),
+    Probe("@stdout", "sys", _streams_get, _streams_put),
     Probe("@argv", "sys", _argv_get, _argv_put),
     Probe(
         "@multiprocessing", "multiprocessing", _start_method_get, _start_method_put, _words("start_method")

@@ -28,7 +28,7 @@ _HOLDING = (
 )
 """State outside the names that holds objects of the notebook's."""
 
-_NOTHING = object()
+_NOTHING, _GONE = object(), object()
 _NO_DUMP = pickler.Dump(b"", (), frozenset(), frozenset(), {})
 
 
@@ -57,7 +57,8 @@ class Saving:
         self.names: dict[str, str | None] = {}
         self.units: dict[str, grouping.Unit] = {}  # entry -> the unit that it is in
         self.refused: list[Refusal] = []
-        self.came = {name: heap.objects[entry] for name, entry in heap.names.items()}
+        heap.find_again()
+        self.came = {name: heap.objects.get(entry, _GONE) for name, entry in heap.names.items()}
         self.ids = {id(obj): entry for entry, obj in heap.objects.items()}
         self.outside: dict[str, str] = {}  # name of state outside the names -> its entry
 
@@ -74,7 +75,8 @@ class Saving:
         message, blobs = self._write(units, scratch)
         self.names.update(dict.fromkeys(self._forgotten()))
         if not self.heap.inputs.get("last"):
-            for what, which, hint in session.lives_on(self.heap.outside.session):
+            outside, text = self.heap.outside.session, "\n".join(self.heap.sources)
+            for what, which, hint in (*session.lives_on(outside), *session.forbidden(outside, text)):
                 self.refused.append(Refusal(which, "left behind", what, hint))
             for module in self.heap.outside.modules.lost:
                 hint = "keep its file as it is until the run has ended, or reload it"
@@ -195,7 +197,7 @@ class Saving:
     def _as_loaded(self, entry: str) -> grouping.Unit | None:
         """The entries that came together with this one, with their address where nothing in them has changed."""
         group = self.heap.group_of(entry)
-        if group is None:
+        if group is None or any(one not in self.heap.objects for one in group.entries):
             return None
         if group.dump is None:
             return grouping.Unit(group.entries, _NO_DUMP, group.digest)

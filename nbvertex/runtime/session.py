@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -20,6 +21,7 @@ class Session:
     fresh: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] = field(default_factory=dict)
     threads: frozenset[int] = frozenset()
+    exits: int = 0  # functions that are called when Python ends
 
     def begin(self, shell: Any) -> None:
         """Remember what a fresh shell looks like."""
@@ -63,6 +65,7 @@ class Session:
         """Remember the shell that the step starts from."""
         self.before = self._state()
         self.before["@ipython.options"] = self._options()
+        self.exits = atexit._ncallbacks()
 
     def changed(self, text: str) -> dict[str, Any]:
         """What the step left otherwise than it found it."""
@@ -228,6 +231,22 @@ def lives_on(session: Session) -> list[tuple[str, str, str]]:
     for pid in _children():
         found.append(("a running child process", str(pid), "wait for it, or stop it, before the step ends"))
     return found
+
+
+def forbidden(session: Session, text: str) -> list[tuple[str, str, str]]:
+    """What cells have asked Python to do later, which no later step can do for them: what, which, and the mend."""
+    found = []
+    for name, asked in (("sys.settrace", sys.gettrace()), ("sys.setprofile", sys.getprofile())):
+        if getattr(asked, "__module__", None) == "__main__":
+            found.append(("a function that sees every call", name, f"{name}(None) before the step ends"))
+    if has_exits(session, text):
+        found.append(("a function to be called at the end", "atexit", "call it in the last step"))
+    return found
+
+
+def has_exits(session: Session, text: str) -> bool:
+    """Have cells registered functions that are called when Python ends?"""
+    return "atexit" in text and atexit._ncallbacks() > session.exits
 
 
 def _pending_tasks() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import faulthandler
 import itertools
 import os
@@ -99,7 +100,11 @@ class Step:
         os.chdir(self.job["cwd"])
         self.guard.watch()
         sources = [cell["source"] for cell in self.job["cells"]] or self.job["inputs"].get("sources", [])
-        held = heap.load(self.ip, {**self.job["inputs"], "sources": sources}, self.blobs)
+        try:
+            held = heap.load(self.ip, {**self.job["inputs"], "sources": sources}, self.blobs)
+        except heap.CannotArrive as error:
+            self.outlet.frame({"kind": "refused", "state": error.told(), **self._facts()})
+            return
         task = tasks.of(held, self.job["task"], self.blobs)
         answer = task.begin()
         if answer is not None:
@@ -120,6 +125,8 @@ class Step:
         state["told"] = task.end(self.job["live"])
         state["measures"] = measures.take(self.ip.user_ns, self.job["measures"])
         self._survey(0, held)
+        if session.has_exits(held.outside.session, "\n".join(held.sources)):
+            atexit._run_exitfuncs()
         kind = "refused" if state.get("refused") else "done"
         if kind == "refused":
             tree.end(getpid(), itself=False)

@@ -75,6 +75,9 @@ class Outlet:
             write_all(pipe, self._mark + kind)
 
 
+standard: dict[str, Stream] = {}  # of this process
+
+
 class Stream(io.TextIOBase):
     """`sys.stdout` or `sys.stderr` of a step: like a kernel's, with no buffer of its own.
 
@@ -87,6 +90,7 @@ class Stream(io.TextIOBase):
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
+        standard[name] = self
         self.held: list[str] = []
         self._number = number
         self._outlet: Outlet | None = None
