@@ -13,6 +13,7 @@ LOCKS = {
     "requirements/base.txt": [],
     "requirements/test.txt": ["--extra", "test", "--group", "build"],
     "requirements/dev.txt": ["--extra", "test", "--group", "dev"],
+    "requirements/vertex.txt": ["--extra", "kfp", "--extra", "test", "--extra", "vertex", "--group", "clients"],
     "binder/requirements.txt": ["--extra", "lab", "--extra", "notebooks"],
 }
 """What each pinned file holds: the base always, and these."""
@@ -66,6 +67,13 @@ def law(session: nox.Session) -> None:
 
 
 @nox.session
+def vertex(session: nox.Session) -> None:
+    """The emulator, driven by Google's own clients."""
+    prepare(session, "vertex")
+    session.run("pytest", "tests/emulator", *session.posargs)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """The tests against the built wheel, not the working tree."""
     session.install("--require-hashes", "-r", "requirements/dev.txt")
@@ -85,7 +93,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Everything that a release needs."""
-    for name in ("lint", "types", "imports", "tests", "law", "wheel", "bench"):
+    for name in ("lint", "types", "imports", "tests", "law", "vertex", "wheel", "bench"):
         session.notify(name)
 
 

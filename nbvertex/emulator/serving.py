@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -16,6 +17,14 @@ from nbvertex.emulator.server import Server
 from nbvertex.emulator.world import Settings
 from nbvertex.errors import Refused
 
+NEEDED = {
+    "google.cloud.aiplatform_v1": "google-cloud-aiplatform",
+    "google.protobuf": "protobuf",
+    "grpc": "grpcio",
+    "cryptography": "cryptography",
+}
+"""What an emulator cannot serve without: modules, and the packages that bring them."""
+
 
 def serve(said: Mapping[str, Any], ready: Callable[[Server], None], holder: TextIO | None = None) -> None:
     """Serve until SIGTERM or SIGINT; one that is held also ends with its last holder.
@@ -28,6 +37,7 @@ def serve(said: Mapping[str, Any], ready: Callable[[Server], None], holder: Text
     Raises:
         Refused: another emulator has the folder, or the port is taken.
     """
+    check_installed()
     settings = Settings(**{**said, "folder": Path(said["folder"]), "cache": Path(said["cache"])})
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,6 +63,28 @@ def serve(said: Mapping[str, Any], ready: Callable[[Server], None], holder: Text
         ended.wait()
         running.unlink(missing_ok=True)
         server.close()
+
+
+def check_installed() -> None:
+    """Refuse to serve without what serving takes.
+
+    Raises:
+        Refused: something is not installed.
+    """
+    missing = [name for module, name in NEEDED.items() if not _installed(module)]
+    if missing:
+        raise Refused(
+            f"the emulator needs {', '.join(missing)}, which {sys.executable} does not have",
+            hint="pip install 'nbvertex[vertex]'",
+            code="not-installed",
+        )
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package round it is there
+        return False
 
 
 def _until_closed(holder: TextIO, release: Callable[[], None]) -> None:
