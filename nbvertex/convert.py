@@ -18,6 +18,7 @@ from nbvertex.names import given as is_given
 from nbvertex.notebook import Notebook
 from nbvertex.options import BY_NAME, Wrong, add, build
 from nbvertex.pipeline import Cell, Parameter, Pipeline, Step
+from nbvertex.runnable import runnable
 
 
 def convert(notebook: Notebook, *, split: str | None = None, settings: Settings | None = None) -> Pipeline:
@@ -124,7 +125,7 @@ class _Draft:
             count += not blank
             cells[position] = Cell(
                 position=position,
-                source=mark.source,
+                source=runnable(mark.source),
                 id=ids[position],
                 count=0 if blank else count,
                 digest=analysis.digest,

@@ -15,7 +15,6 @@ from nbvertex.ipython_syntax import Code, Trouble, read, silent
 from nbvertex.normal_form import digest
 from nbvertex.pipeline import Facts
 from nbvertex.playing import play
-from nbvertex.runnable import runnable
 from nbvertex.stage import Stage
 from nbvertex.trace import Trace
 from nbvertex.walk import Walker
@@ -137,4 +136,4 @@ def _known(stage: Stage, name: str) -> str:
     return value.path or stage.kind(value)
 
 
-__all__ = ["BUILTINS", "Analysis", "analyse", "runnable"]
+__all__ = ["BUILTINS", "Analysis", "analyse"]

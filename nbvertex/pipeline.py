@@ -100,7 +100,8 @@ class Cell(Record, frozen=True, kw_only=True):
 
     Args:
         position: place in the notebook, counted from 1, markdown included.
-        source: the source, line for line as written; a ``%%step`` line is blank.
+        source: the source, line for line as written; a ``%%step`` line is blank, and so are lines that only ask
+            for packages.
         id: the cell's nbformat id, or empty.
         count: the number that Run All (without skipped cells) shows as ``In [count]``, counted from 1.
         digest: SHA-256 of the code's meaning: comments, blank lines and import order do not change it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +22,7 @@ from nbvertex.conductor import Conductor
 from nbvertex.deck import Deck, Processes, Settings
 from nbvertex.displays import settled
 from nbvertex.environment import Packages, interpreter
-from nbvertex.errors import Interrupted, NbvertexError
+from nbvertex.errors import Interrupted, NbvertexError, StepFailed
 from nbvertex.events import CellResult, RunEnded, RunEvent, RunResult, RunStarted, RunState, StepResult
 from nbvertex.files import Files
 from nbvertex.home import Home
@@ -31,6 +33,9 @@ from nbvertex.past import Past
 from nbvertex.pipeline import Pipeline, dump
 from nbvertex.plan import Plan
 from nbvertex.repository import Repository
+
+MISSING = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
+NOT_A_NAME = re.compile(r"[^\w.-]")  # what ends the name in a requirement
 
 
 def wait_before(attempt: int) -> float:
@@ -225,6 +230,8 @@ def _conduct(
     if past is not None:
         conductor.take_over(past, source=None if resumed else past.run.id)
     state, error = _until_the_end(conductor, repository)
+    if isinstance(error, StepFailed):
+        error.hint = _installing(error.message, prepared, ident) or error.hint
     ended = time.time()
     tell(RunEnded(run=ident, state=state, at=ended, error=str(error) if error else None))
     return RunResult(
@@ -237,6 +244,18 @@ def _conduct(
         error=error,
         left=conductor.left,
     )
+
+
+def _installing(message: str, prepared: Prepared, run: str) -> str | None:
+    """What to do where a module is missing: lines of the notebook that ask for packages are read, and not run."""
+    missing = MISSING.match(message)
+    if missing is None:
+        return None
+    there = prepared.packages.all()
+    asked = dict.fromkeys(line for step in prepared.plan.steps for line in step.step.facts.requirements)
+    wanted = [line for line in asked if NOT_A_NAME.split(line)[0].lower().replace("_", "-") not in there]
+    command = shlex.join([prepared.row.python, "-m", "pip", "install", *(wanted or [missing[1]])])
+    return f"`{command}`, then `nbvertex runs resume {run}` goes on from here"
 
 
 def _until_the_end(conductor: Conductor, repository: Repository) -> tuple[RunState, NbvertexError | None]:

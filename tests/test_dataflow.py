@@ -16,7 +16,8 @@ import snippets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbvertex.dataflow import BUILTINS, analyse, runnable
+from nbvertex.dataflow import BUILTINS, analyse
+from nbvertex.runnable import runnable
 
 TABLES = Path(__file__).parent / "cases"
 NAMES = ("reads", "binds", "surely", "mutates", "touches", "deletes", "outside", "imports", "stars")

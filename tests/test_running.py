@@ -73,6 +73,23 @@ def test_unseeded_chance_is_no_input(tmp_path: Path) -> None:
         assert (text(first, 3) == text(second, 3)) == kept
 
 
+def test_lines_that_ask_for_packages_are_not_run(tmp_path: Path) -> None:
+    """They are requirements of the steps; where one is not there, its import fails, and the hint installs it."""
+    cells = [
+        cell("%pip install nowhere-to-be-found==1.0\n!pip install pytest\nprint('on')", "step:a"),
+        cell("!pip install -q pytest > /dev/null\nimport pytest", "step:b"),
+        cell("import nowhere_to_be_found", "step:c"),
+    ]
+    result = run(tmp_path, cells)
+    assert text(result, 1).splitlines()[-1] == "on"
+    assert "nowhere" not in text(result, 1)
+    assert [step.state for step in result.steps.values()] == ["done", "done", "failed"]
+    assert result.error is not None
+    assert (result.error.hint or "").startswith(
+        f"`{sys.executable} -m pip install nowhere-to-be-found==1.0`, then `nbv"
+    )
+
+
 def widget(name: str) -> str:
     """A widget as ipywidgets tells a front end of it."""
     return (
