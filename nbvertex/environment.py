@@ -151,6 +151,11 @@ class Packages:
                     self._by_module.setdefault(module, []).append(package.name)
         return self._by_name
 
+    def bringing(self, module: str) -> tuple[Package, ...]:
+        """The distributions that a top-level module comes from."""
+        known = self.all()
+        return tuple(known[name] for name in self._by_module.get(module, ()))
+
     def behind(self, module: str) -> tuple[Package, ...]:
         """The distributions that a top-level module comes from, needs, and may use; empty: none."""
         if module not in self._reach:

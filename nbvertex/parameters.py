@@ -13,6 +13,7 @@ from typing import Any
 from nbvertex.declarations import kind_of, why_no_json
 from nbvertex.errors import ParameterError, Place, nearest
 from nbvertex.pipeline import Json, Kind, Parameter
+from nbvertex.runtime.orders import by_papermill
 
 _TAKES: Mapping[Kind, str] = {
     "any": "any value", "none": "any value", "int": "a whole number", "float": "a number", "bool": "True or False",
@@ -101,7 +102,7 @@ def _read(text: str, is_raw: bool, parameter: Parameter) -> Json:
     if kind == "str":
         return None if parameter.optional and text == "None" else text
     if kind in ("any", "none") or (parameter.optional and text == "None"):
-        return _by_papermill(text)
+        return by_papermill(text)
     if kind in ("list", "dict"):
         return _yaml(text, f"-p {parameter.name}")  # type: ignore[no-any-return]
     if kind == "bool":
@@ -116,18 +117,6 @@ def _read(text: str, is_raw: bool, parameter: Parameter) -> Json:
         except ValueError:
             pass
     return text  # does not fit, as the check will say
-
-
-def _by_papermill(text: str) -> Json:
-    words: Mapping[str, Json] = {"True": True, "False": False, "None": None}
-    if text in words:
-        return words[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _file(path: Path) -> Any:

@@ -86,8 +86,10 @@ def py(value: object) -> str:
     """A Python expression that evaluates to an equal value: None, numbers, text, bytes and containers of them."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
-    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+    if value is None or type(value) in (bool, int, float, complex, bytes):
         return repr(value)
+    if type(value) is str:
+        return _double_quoted(repr(value))
     if type(value) is list:
         return f"[{', '.join(map(py, value))}]"
     if type(value) is tuple:
@@ -95,6 +97,13 @@ def py(value: object) -> str:
     if type(value) is dict:
         return "{" + ", ".join(f"{py(k)}: {py(v)}" for k, v in value.items()) + "}"
     raise TypeError(f"no Python literal for a {type(value).__name__}")
+
+
+def _double_quoted(text: str) -> str:
+    """A literal in double quotes where that takes no more escapes, as formatters write it."""
+    if text[0] == "'" and '"' not in text:
+        return '"' + text[1:-1].replace("\\'", "'") + '"'
+    return text
 
 
 def yaml(value: object) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from nbvertex import plan, precedence
+from nbvertex import ipython_syntax, plan, precedence
 from nbvertex.pipeline import Parameter, Pipeline, Step
 from nbvertex.precedence import Before
 from nbvertex.runtime import orders
@@ -38,27 +39,19 @@ class Traveller:
     measures: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
 
+    def needing(self, requirements: tuple[str, ...]) -> Traveller:
+        """The same step, for which these must be installed."""
+        return replace(self, said={**self.said, "requirements": list(requirements)})
 
-def travellers(
-    pipeline: Pipeline, requirements: Mapping[str, tuple[str, ...]] | None = None
-) -> tuple[Traveller, ...]:
-    """Every step of a pipeline.
 
-    Args:
-        pipeline: the pipeline.
-        requirements: name of a step -> what must be installed for it.
-    """
+def travellers(pipeline: Pipeline) -> tuple[Traveller, ...]:
+    """Every step of a pipeline, in notebook order."""
     planned = plan.make(pipeline, {})
     places = precedence.before(pipeline, planned.steps)
-    return tuple(
-        _traveller(pipeline, one, before, (requirements or {}).get(one.name, ()))
-        for one, before in zip(planned.steps, places, strict=True)
-    )
+    return tuple(_traveller(pipeline, one, before) for one, before in zip(planned.steps, places, strict=True))
 
 
-def _traveller(
-    pipeline: Pipeline, planned: plan.Planned, before: Before, requirements: tuple[str, ...]
-) -> Traveller:
+def _traveller(pipeline: Pipeline, planned: plan.Planned, before: Before) -> Traveller:
     step = planned.step
     own = {cell.position for cell in step.cells}
     parameters = tuple(p for p in pipeline.parameters if own & {p.cell, *p.again})
@@ -77,7 +70,6 @@ def _traveller(
         "imports": list(step.facts.imports),
         "draws": "random" in step.facts.outside,
         "parameters": [_parameter(one, own) for one in parameters],
-        "requirements": list(requirements),
         "outputs": [path for path in step.options.outputs if "://" not in path],
         "measures": list(measures),
         "values": list(values),
@@ -137,4 +129,19 @@ def _values(pipeline: Pipeline, step: Step) -> tuple[str, ...]:
         if flow.source == step.name and flow.kind == "value" and not flow.maybe
         for name in flow.names
     }
-    return tuple(sorted(name for name in flowing & set(step.facts.binds) if name.isidentifier()))
+    code = [ipython_syntax.read(cell.source).tree for cell in step.cells]
+    defined = {name for tree in code if tree is not None for name in _defined(tree)}
+    own = (flowing & set(step.facts.binds)) - defined - {one.name for one in pipeline.parameters}
+    return tuple(sorted(name for name in own if name.isidentifier()))
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    """The names that imports and definitions bind."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                yield from (alias.asname or alias.name.partition(".")[0] for alias in names)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case _:
+                pass

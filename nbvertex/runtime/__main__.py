@@ -23,8 +23,7 @@ def _start(folder: str) -> None:
     spec.loader.exec_module(package)
     role, *arguments = sys.argv[1:]
     if role == "task":
-        beside = os.path.join(os.path.dirname(folder), "beside")
-        sys.exit(importlib.import_module(NAME + ".executor").main(arguments, beside))
+        sys.exit(importlib.import_module(NAME + ".executor").main(arguments, os.path.dirname(folder)))
     importlib.import_module(NAME + ".warm").main([role, *arguments])
 
 

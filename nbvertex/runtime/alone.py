@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from . import attempt, deltas, page, workplace
+from . import attempt, deltas, needs, page, workplace
 from .jobs import CellEnded, Died, Done, Event, Failed, Job, Output, Refused, Result, Revised
 from .orders import Order
 
@@ -40,7 +40,7 @@ def run(
     ancestors: Sequence[str],
     out: str,
     values: Mapping[str, Any],
-    beside: str | None = None,
+    kit: str | None = None,
     environ: Mapping[str, str] = os.environ,
     run_job: attempt.RunsJobs = attempt.run,
 ) -> Ran:
@@ -51,7 +51,7 @@ def run(
         ancestors: the folders that the steps before it left.
         out: the folder for what it leaves.
         values: of parameters, by name.
-        beside: a folder with the modules and files that lie beside the notebook.
+        kit: the folder with what came along: ``beside`` holds the modules and files beside the notebook, ``site`` packages.
         environ: the environment variables of its process.
         run_job: runs its cells in a process.
 
@@ -70,12 +70,25 @@ def run(
         return Ran(REFUSED)
     scratch = tempfile.mkdtemp(prefix="nbvertex-")
     try:
+        environ = _environ(environ, order, kit, scratch)
         with workplace.folder() as place:
-            workplace.lay_out(place, beside, world.files)
+            workplace.lay_out(place, os.path.join(kit, "beside") if kit else None, world.files)
             job = _job(order, seen, held, values, place, scratch)
             return _Run(order, job, seen, out).go(partial(run_job, environ=environ, limit=order.timeout))
+    except needs.NotInstalled as error:
+        _say(f"step {order.step} of {order.notebook}: {error}")
+        return Ran(FAILED)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _environ(environ: Mapping[str, str], order: Order, kit: str | None, scratch: str) -> dict[str, str]:
+    """The environment variables of the step's process, which finds what came along and what was installed for it."""
+    installed = needs.install(order.requirements, os.path.join(scratch, "site"))
+    site = os.path.join(kit, "site") if kit else ""
+    found = [installed, site if os.path.isdir(site) else None, environ.get("PYTHONPATH")]
+    path = os.pathsep.join(folder for folder in found if folder)
+    return {**environ, "PYTHONPATH": path} if path else dict(environ)
 
 
 def _nothing(order: Order, out: str) -> Ran:

@@ -11,28 +11,25 @@ from typing import Any
 from . import alone, orders
 
 _SCHEMES = ("gs://", "minio://", "s3://")
-STATE, PAGE, METRICS = "state", "page", "metrics"
+STATE, PAGE, METRICS, KIT = "state", "page", "metrics", "kit"
 BEFORE = "after_"  # inputs of that name are what earlier steps left
 
 
-def main(arguments: Sequence[str], beside: str | None) -> int:
+def main(arguments: Sequence[str], kit: str) -> int:
     """Run the step that a launcher asks for; gives the exit code.
 
     Args:
         arguments: the executor input as JSON, where the step's state goes, the step as JSON, and the
             sources of its cells, each as ``json:`` and a JSON string or as ``text:`` and the text.
-        beside: the folder with what lies beside the notebook.
+        kit: the folder that holds this runtime, and what lies beside the notebook.
     """
     asked, state, said, *texts = arguments
     launcher = Launcher(json.loads(asked), state)
     order = orders.read(json.loads(said), orders.joined(texts))
-    ran = alone.run(
-        order,
-        ancestors=launcher.ancestors(),
-        out=state,
-        values=launcher.values(order),
-        beside=beside,
-    )
+    ran = alone.run(order, ancestors=launcher.ancestors(), out=state, values=launcher.values(order), kit=kit)
+    archive = os.path.join(kit, KIT)
+    if not launcher.ancestors() and os.path.exists(archive):
+        shutil.copyfile(archive, os.path.join(state, KIT))  # later steps find it there
     launcher.tell(order, ran)
     return ran.code
 
@@ -79,7 +76,7 @@ class Launcher:
     def values(self, order: orders.Order) -> dict[str, Any]:
         """The parameters that were given."""
         given = self.inputs.get("parameterValues", {})
-        wanted = {parameter.name for parameter in order.parameters}
+        wanted = {parameter.given or parameter.name for parameter in order.parameters}
         return {name: value for name, value in given.items() if name in wanted and value is not None}
 
     def tell(self, order: orders.Order, ran: alone.Ran) -> None:

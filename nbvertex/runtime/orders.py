@@ -13,7 +13,7 @@ from .jobs import CellJob
 FORMAT = "nbvertex.step/1"
 _LONGEST = 16_000  # characters of a word: a system takes 128 KB, and a character may become six bytes
 # placeholders of KFP and Argo, variables of Kubernetes, the interpreter of kfp.local, and what no argument can hold
-_REPLACED = re.compile(r"\{\{|\}\}|\$\$|\$\(|python3|\0|[\ud800-\udfff]")
+_REPLACED = re.compile(r"\{\{|\}\}|\$\$|\$\(|python3|[\0\r\ud800-\udfff]")
 
 
 class NotAnOrder(Exception):
@@ -28,6 +28,7 @@ class Parameter:
         name: the Python name.
         cells: after which cells it is set.
         kind: what it is given as: int, float, bool, str, list, dict, none or any.
+        given: the name under which its value comes, where that is another.
         default: what its cell gives it; a value equal to it is not injected.
         known: there is a default.
     """
@@ -35,6 +36,7 @@ class Parameter:
     name: str
     cells: tuple[int, ...]
     kind: str = "any"
+    given: str = ""
     default: Any = None
     known: bool = False
 
@@ -80,8 +82,9 @@ class Order:
         """What is injected after which cell, of the values that were given by name."""
         found: list[tuple[int, str, object]] = []
         for parameter in self.parameters:
-            if parameter.name in values:
-                value = typed(values[parameter.name], parameter)
+            name = parameter.given or parameter.name
+            if name in values:
+                value = typed(values[name], parameter)
                 if not (parameter.known and same(value, parameter.default)):
                     found += [(cell, parameter.name, value) for cell in parameter.cells]
         return tuple(found)
@@ -131,17 +134,24 @@ def joined(words: Sequence[str]) -> list[str]:
 
 def worded(text: str) -> list[str]:
     """The words that carry a text: as it is, or as JSON where some launcher would put something else in its place."""
-    plain = not _REPLACED.search(text)
+    plain = is_plain(text)
     pieces = [text[at : at + _LONGEST] for at in range(0, len(text), _LONGEST)] or [""]
     words = []
     for number, piece in enumerate(pieces):
         kind = ("more-" if number else "") + "json" if not plain else "more" if number else "text"
-        words.append(f"{kind}:{piece if plain else _as_json(piece)}")
+        words.append(f"{kind}:{piece if plain else as_json(piece)}")
     return words
 
 
-def _as_json(text: str) -> str:
-    return _REPLACED.sub(lambda m: "".join(f"\\u{ord(c):04x}" for c in m[0]), dumps(text))
+def is_plain(text: str) -> bool:
+    """Whether a text can be an argument as it is."""
+    return len(text) <= _LONGEST and not _REPLACED.search(text)
+
+
+def as_json(value: Any) -> str:
+    """JSON in which nothing stands that some launcher would put something else in the place of."""
+    text = dumps(value, indent=1, ensure_ascii=True)  # no two braces side by side but within texts
+    return _REPLACED.sub(lambda m: "".join(f"\\u{ord(c):04x}" for c in m[0]), text)
 
 
 def typed(value: Any, parameter: Parameter) -> Any:
@@ -152,7 +162,21 @@ def typed(value: Any, parameter: Parameter) -> Any:
         return float(value)
     if parameter.kind in ("list", "dict"):
         return _whole(value)
+    if parameter.kind in ("any", "none") and isinstance(value, str):
+        return by_papermill(value)
     return value
+
+
+def by_papermill(text: str) -> bool | int | float | str | None:
+    """A text for a parameter of no declared type, as papermill reads it."""
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False}.get(text)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _whole(value: Any) -> Any:

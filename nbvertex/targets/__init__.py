@@ -1,0 +1,1 @@
+"""The targets of this package: one module each, which knows no other."""
