@@ -122,7 +122,7 @@ def start(**said: Any) -> None:
     serving.serve(wanted.settings(), ready)
 
 
-@emulator.command("env")
+@emulator.command("env", short_help="Print what lets a shell's programs use the emulator.")
 @where
 @as_json
 def env(as_json: bool, **said: Any) -> None:
@@ -139,7 +139,9 @@ def env(as_json: bool, **said: Any) -> None:
 
 
 @emulator.command(
-    "exec", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
+    "exec",
+    short_help="Run a program that reaches the emulator.",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
 )
 @where
 @images
