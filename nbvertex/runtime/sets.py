@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import ctypes
 import itertools
 import random
 import sys
@@ -33,10 +34,79 @@ def recipe(items: AnySet) -> tuple[list[Any], int]:
     """
     extra = sys.getsizeof(items) - sys.getsizeof(type(items)())
     size = extra // _PLACE if extra else _SMALL_TABLE
-    for order in _orders(list(items), size):
+    by_place = _by_place(items, size)
+    for order in itertools.chain([by_place] if by_place else [], _orders(list(items), size)):
         if _is_same(build(order, size, frozen=type(items) is frozenset), items):
             return order, size
     raise carried.CannotTravel("a set whose order cannot be kept", "sort its items into a list")
+
+
+class Gap:
+    """Where an item was that has been removed since: others passed that place when they were added.
+
+    Args:
+        place: where it was.
+    """
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def __hash__(self) -> int:
+        return self.place
+
+
+def _by_place(items: AnySet, size: int) -> list[Any] | None:
+    """An order of adding that brings every item to the place where it lies, or None where places cannot be read."""
+    places = _places(items, size)
+    if places is None:
+        return None
+    left = dict(zip(places, items, strict=True))
+    order: list[Any] = []
+    taken: set[int] = set()
+    while left:
+        ready = [place for place, item in left.items() if _way(hash(item), size, place) <= taken]
+        if not ready:  # something lay in the way of the next one, and is gone
+            place, item = next(iter(left.items()))
+            gaps = sorted(_way(hash(item), size, place) - taken - left.keys())
+            if not gaps:
+                return None
+            order.extend(Gap(gap) for gap in gaps)
+            taken.update(gaps)
+        for place in ready:
+            order.append(left.pop(place))
+            taken.add(place)
+    return order
+
+
+def _places(items: AnySet, size: int) -> list[int] | None:
+    """The place of each item in the table (CPython, PySetObject: fill, used, mask, table; then hash and key)."""
+    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return None
+    head = id(items) + set.__basicsize__ - (7 + 2 * _SMALL_TABLE) * 8
+    words = (ctypes.c_ssize_t * 4).from_address(head)
+    if words[1] != len(items) or words[2] != size - 1:
+        return None
+    table = (ctypes.c_ssize_t * (2 * size)).from_address(words[3])
+    places = [place for place in range(size) if table[2 * place] and table[2 * place + 1] != -1]
+    return places if len(places) == len(items) else None
+
+
+_NEXT = 9  # places that are looked at after the one that the hash gives
+_SHIFT = 5
+
+
+def _way(number: int, size: int, goal: int) -> set[int]:
+    """The places that an item of this hash finds before the one where it lies (set_add_entry in CPython)."""
+    seen: set[int] = set()
+    perturb, start = number & (1 << 64) - 1, number & size - 1
+    while len(seen) < size:
+        for place in range(start, start + _NEXT + 1 if start + _NEXT < size else start + 1):
+            if place == goal:
+                return seen
+            seen.add(place)
+        perturb >>= _SHIFT
+        start = (start * 5 + 1 + perturb) & size - 1
+    return seen
 
 
 def _is_same(one: AnySet, other: AnySet) -> bool:
@@ -83,9 +153,10 @@ def build(order: Iterable[Any], size: int, *, frozen: bool) -> AnySet:
     items = list(order)
     made: set[Any] = set()
     if size > _SMALL_TABLE:
-        _enlarge(made, size, {hash(item) % size for item in items})
+        _enlarge(made, size, items)
     for item in items:
         made.add(item)
+    made.difference_update([item for item in items if type(item) is Gap])
     return frozenset(made) if frozen else made
 
 
@@ -96,23 +167,36 @@ class _Stop(Exception):
 class _Guard:
     """An item that no other may be compared with: it stops an update just after the table was enlarged."""
 
-    def __init__(self, place: int) -> None:
-        self.place = place
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __hash__(self) -> int:
-        return self.place
+        return self.number
 
     def __eq__(self, other: object) -> bool:
         raise _Stop
 
 
-def _enlarge(made: set[Any], size: int, taken: set[int]) -> None:
+_LEAVE_IT_TO_THE_OTHER = (str, bytes, int, float, complex, tuple, type(None))  # when they are compared
+
+
+def _enlarge(made: set[Any], size: int, items: list[Any]) -> None:
     # Updating from a dict makes room for twice its keys before it adds the first (set_update_internal in CPython).
-    near = {place + step for place in taken for step in range(10)}
-    place = next((place for place in range(size - 1, -1, -1) if place not in near), 0)
-    guard = _Guard(place)
-    made.add(guard)
+    filling = dict.fromkeys(range(1 << 40, (1 << 40) + size // 4))
+    if items and type(items[0]) in _LEAVE_IT_TO_THE_OTHER:
+        made.add(items[0])
+        number, extra = hash(items[0]), None
+    else:
+        number = _far_from({hash(item) % size for item in items}, size)
+        extra = _Guard(number)
+        made.add(extra)
     try:
-        made.update({_Guard(place): None} | dict.fromkeys(range(1 << 40, (1 << 40) + size // 4)))
+        made.update({_Guard(number): None} | filling)
     except _Stop:
-        made.discard(guard)
+        if extra is not None:
+            made.discard(extra)
+
+
+def _far_from(taken: set[int], size: int) -> int:
+    near = {place + step for place in taken for step in range(_NEXT + 1)}
+    return next((place for place in range(size - 1, -1, -1) if place not in near), 0)

@@ -85,6 +85,15 @@ def test_a_set_that_shrank_keeps_its_order() -> None:
     assert list(sent(items)[0]) == list(items)
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=300))
+def test_a_set_that_grew_and_shrank_keeps_its_order(changes: list[tuple[bool, int]]) -> None:
+    """Where items lay that are gone, others were put further on: they are so again."""
+    items: set[str] = set()
+    for add, number in changes:
+        (items.add if add else items.discard)(f"item {number}")
+    assert list(sent(items)[0]) == list(items)
+
+
 SLICES = st.builds(
     slice,
     st.none() | st.integers(-9, 9),
