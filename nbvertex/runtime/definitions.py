@@ -160,14 +160,24 @@ _MADE_BY_PYTHON = frozenset({"__dict__", "__weakref__", "__abstractmethods__", "
 
 
 def is_written_in_python(cls: type) -> bool:
-    """Did a class statement make it? Types of extension modules cannot be rebuilt from their dictionary."""
+    """Did Python make it? Types of extension modules cannot be rebuilt from their dictionary."""
     if not cls.__flags__ & (1 << 9):  # not a heap type
         return False
-    return (
-        cls.__module__ == "__main__"
-        or "<locals>" in cls.__qualname__
-        or next(iter(vars(cls)), "") == "__module__"
-    )
+    if cls.__module__ == "__main__" or next(iter(vars(cls)), "") == "__module__":
+        return True
+    return not any(_is_native(cls, name, value) for name, value in vars(cls).items())
+
+
+def _is_native(cls: type, name: str, value: Any) -> bool:
+    """Is this something that only an extension module puts into its types?"""
+    if name == "__new__":
+        return isinstance(value, types.BuiltinFunctionType) and value.__self__ is cls
+    if isinstance(value, types.GetSetDescriptorType):
+        return value.__objclass__ is cls and name not in ("__dict__", "__weakref__")
+    if isinstance(value, types.MemberDescriptorType):
+        return value.__objclass__ is cls and "__slots__" not in vars(cls)
+    native = (types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType)
+    return isinstance(value, native) and value.__objclass__ is cls
 
 
 def reduce_class(cls: type, subclasses: Sequence[str]) -> Reduced:

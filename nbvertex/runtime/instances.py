@@ -21,9 +21,12 @@ _MISSING = object()
 
 def reduce(obj: Any) -> Any:
     """The parts of an instance; NotImplemented where a library's own way of pickling it must be followed."""
+    return NotImplemented if _library_hook(type(obj)) else parts(obj)
+
+
+def parts(obj: Any) -> Any:
+    """The parts of an instance, whatever hooks its class has; NotImplemented where they are not all to be seen."""
     cls = type(obj)
-    if _library_hook(cls):
-        return NotImplemented
     base = next((c for c in cls.__mro__ if c in _VALUES or c in _CONTAINERS), None)
     if isinstance(obj, BaseException):
         return exception(obj)

@@ -21,6 +21,7 @@ from . import (
     definitions,
     generators,
     instances,
+    libraries,
     matches,
     openfiles,
     probes,
@@ -257,6 +258,9 @@ def _handler_for(kind: type) -> Handler:
         return _block
     if kind is streams.Stream:
         return _stream
+    known = libraries.handler(kind)
+    if known is not None:
+        return known
     if any(c.__module__ == "numpy" and c.__name__ == "ndarray" for c in kind.__mro__):
         return _own_array
     for base, handler in _FAMILIES:
@@ -266,6 +270,8 @@ def _handler_for(kind: type) -> Handler:
         return _shell
     if not definitions.is_importable(kind) and definitions.is_written_in_python(kind):
         return _refused if _has_refused_base(kind) else _ours
+    if issubclass(kind, list | dict | set) and definitions.is_written_in_python(kind):
+        return _ours  # their own append() and the like are not for filling them again
     return _default
 
 

@@ -41,11 +41,27 @@ def quiet() -> Iterator[None]:
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet_descriptors():
             warnings.simplefilter("ignore")
             yield
     finally:
         sys.stdout, sys.stderr = out, err
+
+
+@contextlib.contextmanager
+def _quiet_descriptors() -> Iterator[None]:
+    """Libraries in C write past Python's streams."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        for number in (1, 2):
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, own in zip((1, 2), kept, strict=True):
+            os.dup2(own, number)
+            os.close(own)
+        os.close(nowhere)
 
 
 class _Gone:
@@ -187,12 +203,22 @@ def _own_modules() -> Iterator[tuple[str, types.ModuleType]]:
         if not isinstance(path, str) or not path.endswith(".py") or name.startswith("nbvertex"):
             continue
         if name not in _verdicts:
-            _verdicts[name] = not os.path.realpath(path).startswith(installed_folders())
+            _verdicts[name] = not (
+                os.path.realpath(path).startswith(installed_folders()) or _is_made_up(module)
+            )
         if _verdicts[name]:
             yield name, module
 
 
 _verdicts: dict[str, bool] = {}
+
+
+def _is_made_up(module: types.ModuleType) -> bool:
+    """An object that an installed package puts among the modules, as `torch.ops`, with a file name of its own."""
+    top = getattr(sys.modules.get(module.__name__.partition(".")[0]), "__file__", None)
+    if getattr(module, "__spec__", None) is not None or not isinstance(top, str):
+        return False
+    return os.path.realpath(top).startswith(installed_folders())
 
 
 def _own_data() -> Iterator[tuple[str, Any]]:

@@ -8,8 +8,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import modules, registries, session, sources
-from .probes import PROBES, Probe
+from . import modules, probes, registries, session, sources, tallies
+from .probes import Probe
+
+PROBES = (*probes.PROBES, *tallies.TALLIES)
 
 FIRST = ("@cwd", "@environ", "@path", "@modules")  # before anything is imported for a value, in this order
 
@@ -36,14 +38,14 @@ class Outside:
     def apply(self, values: dict[str, Any]) -> None:
         """Set the state that earlier steps left."""
         self.given.update(values)
-        probes = {probe.name: probe for probe in PROBES}
+        known = {probe.name: probe for probe in PROBES}
         for name, value in values.items():
             if name == "@environ":
                 _set_environ(value, self.environ)
             elif name == "@path":
                 sys.path[:] = [*value[0], *self.path, *value[1]] if value[2] is None else value[2]
-            elif name in probes and _is_there(probes[name].module):
-                probes[name].put(value)
+            elif name in known and _is_there(known[name].module):
+                known[name].put(value)
         self.modules.apply(values)
         self.registries.apply(values)
         self.session.apply(values)
