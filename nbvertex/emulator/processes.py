@@ -54,7 +54,7 @@ class Exit:
 
     Args:
         code: its status.
-        last: the last line that it printed.
+        last: the last line that it printed, to stderr if it did.
         log: the file of all that it printed.
         stopped: `timeout` or `preempted`, where that ended it.
     """
@@ -149,11 +149,12 @@ class Processes:
     async def run_now(self, command: Command) -> Exit:
         """As `run`, however many run."""
         image = self._images.find(command.image)
-        words, requirements = without_installation((*(command.words or image.entrypoint), *command.args))
-        if not words:
+        program = command.words or image.entrypoint
+        if not program:
             raise CannotStart(
                 f"The container has no command, and the image {command.image!r} has no entrypoint in the table of images."
             )
+        words, requirements = without_installation((*program, *command.args))
         if requirements:
             await self._demand(image, requirements)
         folder = self._around.attempts / command.folder
@@ -244,26 +245,32 @@ class Processes:
 
 
 class Output:
-    """The output of one container: kept as it comes, told line by line."""
+    """The output of one container: kept and told line by line."""
 
     def __init__(self, command: Command, write: Callable[[bytes], object], heard: Heard) -> None:
         self._command = command
         self._write = write
         self._heard = heard
         self._rest = {"stdout": b"", "stderr": b""}
-        self.last = ""
+        self._last = {"stdout": "", "stderr": ""}
         self.closed = False
+
+    @property
+    def last(self) -> str:
+        """The last line that says something: of what went to stderr, where anything did."""
+        return self._last["stderr"] or self._last["stdout"]
 
     def take(self, stream: str, data: bytes) -> None:
         """Take what came; nothing means that the stream has ended."""
         if self.closed:
             return
-        self._write(data)
         *lines, rest = (self._rest[stream] + data).split(b"\n")
         if rest and (not data or len(rest) > LONGEST):
             lines, rest = [*lines, rest], b""
         self._rest[stream] = rest
         if lines:
+            self._write(b"".join(line + b"\n" for line in lines))
             said = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
-            self.last = next((one.strip()[:500] for one in reversed(said) if one.strip()), self.last)
+            told = (one.strip()[:500] for one in reversed(said) if one.strip())
+            self._last[stream] = next(told, self._last[stream])
             self._heard(self._command, stream, said)

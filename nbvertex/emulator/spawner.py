@@ -21,6 +21,7 @@ class Spawner:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        control.set_inheritable(False)  # else what is started would hold the emulator's end of it open
         self._jobs: dict[int, str] = {}  # by process id
         self._component: dict[str, Any] | None = None  # what this process has become, where it is a fork
         self._knows_kfp: bool | None = None
@@ -87,6 +88,7 @@ class Spawner:
         self._jobs[pid] = said["id"]
         for one in descriptors:
             os.close(one)
+        self._tell({"id": said["id"], "pid": pid})
         return True
 
     def _is_warm(self) -> bool:

@@ -36,6 +36,7 @@ class Child:
     id: str
     spawner: Spawner
     ended: asyncio.Future[int]
+    pid: int = 0
     streams: dict[int, str] = field(default_factory=dict)
     silent: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,7 +64,7 @@ class Spawner:
         self._answers: dict[str, asyncio.Future[list[str]]] = {}
         self._heard = b""
         self._number = 0
-        with theirs:
+        try:
             self.process = subprocess.Popen(
                 [python, str(SCRIPT), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -71,6 +72,11 @@ class Spawner:
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},
                 start_new_session=True,
             )
+        except OSError:
+            self._control.close()
+            raise
+        finally:
+            theirs.close()
         self._loop.add_reader(self._control, self._hear)
 
     @property
@@ -150,6 +156,8 @@ class Spawner:
             said, self._heard = json.loads(self._heard[4 : 4 + size]), self._heard[4 + size :]
             if "missing" in said:
                 self._answers.pop(said["id"]).set_result(said["missing"])
+            elif "pid" in said:
+                self._children[said["id"]].pid = said["pid"]
             else:
                 self._loop.create_task(self._finish(self._children.pop(said["id"]), said["code"]))
 
@@ -166,6 +174,9 @@ class Spawner:
         self._loop.remove_reader(self._control)
         self._control.close()
         for child in self._children.values():
+            if child.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
             self._loop.create_task(self._finish(child, -int(signal.SIGKILL)))
         self._children.clear()
         for answer in self._answers.values():
