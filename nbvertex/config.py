@@ -26,6 +26,7 @@ class Profile:
         service_account: what the jobs run as.
         impersonate: the service account that submits.
         network, kms_key: full resource names.
+        experiment: where parameters and metrics of runs are told as well.
     """
 
     project: str | None = None
@@ -35,6 +36,7 @@ class Profile:
     impersonate: str | None = None
     network: str | None = None
     kms_key: str | None = None
+    experiment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ _PROFILE: Mapping[str, Callable[[Any], str]] = {
         r"projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+",
         "projects/P/locations/L/keyRings/R/cryptoKeys/K",
     ),
+    "experiment": _text(r"[a-z0-9][a-z0-9-]{0,127}", "a name of lower-case letters, digits and -"),
 }
 
 

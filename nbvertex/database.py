@@ -70,6 +70,12 @@ MIGRATIONS = (
     ALTER TABLE attempts RENAME TO steps;
     CREATE INDEX steps_by_outcome ON steps (outcome);
     """,
+    """
+    CREATE TABLE submissions (
+        id TEXT PRIMARY KEY, notebook TEXT NOT NULL, started REAL NOT NULL, state TEXT NOT NULL,
+        record BLOB NOT NULL);
+    CREATE INDEX submissions_by_time ON submissions (started);
+    """,
 )
 
 
