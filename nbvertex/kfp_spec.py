@@ -133,12 +133,14 @@ def make(pipeline: Pipeline, bundle: Bundle, image: str | None, name: str) -> Sp
         image: their container image, where a step names none; None: a plain one of Python.
         name: what it is called there; empty: as here.
     """
-    names = kfp_names.steps([step.name for step in pipeline.steps], [one.name for one in pipeline.parameters])
+    called = pipeline_name(name or pipeline.name)
+    taken = [called.replace("-", "_"), *(one.name for one in pipeline.parameters)]
+    names = kfp_names.steps([step.name for step in pipeline.steps], taken)
     kinds = kfp_types.kinds(pipeline)
     kit = _pieces(bundle.kit)
     default = image or f"python:{bundle.python}"
     components = tuple(_component(bundle, one, names, kinds, kit, default) for one in bundle.steps)
-    return Spec(pipeline_name(name or pipeline.name), pipeline, bundle.digest, components, kit, names)
+    return Spec(called, pipeline, bundle.digest, components, kit, names)
 
 
 def _pieces(kit: bytes) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ Kind: TypeAlias = Literal["Artifact", "Dataset", "Model"]
 _DATASETS = re.compile(
     r"(pandas|polars|dask\.dataframe|pyarrow|cudf|modin\.pandas)\.(read_\w+|scan_\w+|DataFrame|LazyFrame|Table|concat|merge"
     r"|json_normalize|from_dict|get_dummies|table|date_range)"
-    r"|numpy\.(loadtxt|genfromtxt|load|array|zeros|ones|arange|linspace)|sklearn\.datasets\.\w+|datasets\.load_dataset"
+    r"|numpy\.(loadtxt|genfromtxt|load|array|zeros|ones|arange|linspace)|sklearn\.datasets\.\w+|sklearn\.model_selection\.train_test_split|datasets\.load_dataset"
     r"|seaborn\.load_dataset|tensorflow\.data\.Dataset\.\w+|torch\.utils\.data\.\w+"
 )
 _MODELS = re.compile(
@@ -85,8 +85,11 @@ def _kind(value: ast.expr, modules: Mapping[str, str], made: Mapping[str, Kind])
     match value:
         case ast.Name(id=name):
             return made.get(name)
-        case ast.Subscript(value=ast.Name(id=name)) if made.get(name) == "Dataset":
-            return "Dataset"
+        case (
+            ast.Subscript(value=part)
+            | ast.Attribute(value=part, attr="frame" | "data" | "target" | "T" | "loc" | "iloc")
+        ):
+            return "Dataset" if _kind(part, modules, made) == "Dataset" else None
         case ast.Call(func=function):
             path = _path(function, modules)
             if path is not None and _DATASETS.fullmatch(path):

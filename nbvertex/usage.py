@@ -10,6 +10,7 @@ VERBS = {
     "params": "List the parameters: types, defaults, choices.",
     "run": "Run a notebook step by step and write a copy of it with the outputs.",
     "verify": "Run a notebook straight and as steps, and compare: cells, values, files.",
+    "convert": "Write a notebook down for an engine: Vertex AI, Kubeflow, ...",
     "runs": "List, show, resume and remove runs.",
     "emulator": "Serve Vertex AI and Cloud Storage on this machine, or run a program with them.",
     "doctor": "Say what is installed, what is missing, and the command that mends it.",
