@@ -380,6 +380,8 @@ def _through_jupytext(name: str, text: str, form: str) -> dict[str, Any]:
         notebook = jupytext.reads(text, fmt=form)
     except Exception as error:  # jupytext lets through what YAML and its own parsers raise on odd headers
         raise _error(
-            name, f"jupytext cannot read it: {error}", "the marks of cells are lines `# %%`"
+            name,
+            f"jupytext cannot read it: {str(error).partition(chr(10))[0]}",
+            "the marks of cells are lines `# %%`",
         ) from error
     return _filled(json.loads(json.dumps(notebook)))

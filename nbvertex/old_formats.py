@@ -55,9 +55,9 @@ def _cell(old: dict[str, Any]) -> dict[str, Any]:
             "execution_count": old.get("prompt_number"),
             "metadata": metadata,
             "outputs": [_output(output) for output in outputs if _is_output(output)],
-            "source": old.get("input", old.get("code", "")),
+            "source": _joined(old.get("input", old.get("code", ""))),
         }
-    source = old.get("source", old.get("text", ""))
+    source = _joined(old.get("source", old.get("text", "")))
     if kind == "heading":
         source = f"{'#' * _level(old.get('level'))} {_one_line(source)}"
     return {
@@ -72,8 +72,14 @@ def _level(value: object) -> int:
 
 
 def _one_line(source: object) -> str:
-    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    return " ".join(text.splitlines())
+    return " ".join(str(source).splitlines())
+
+
+def _joined(text: Any) -> Any:
+    """Lines as one text: nbformat 2 kept them without their ends. What is malformed stays as it is."""
+    if not (isinstance(text, list) and all(isinstance(line, str) for line in text)):
+        return text
+    return ("" if text and text[0].endswith(("\n", "\r")) else "\n").join(text)
 
 
 def _is_output(output: object) -> bool:
@@ -83,7 +89,11 @@ def _is_output(output: object) -> bool:
 def _output(old: dict[str, Any]) -> dict[str, Any]:
     kind = old["output_type"]
     if kind == "stream":
-        return {"output_type": "stream", "name": old.get("stream", "stdout"), "text": old.get("text", "")}
+        return {
+            "output_type": "stream",
+            "name": old.get("stream", "stdout"),
+            "text": _joined(old.get("text", "")),
+        }
     if kind == "pyerr":
         return {**old, "output_type": "error"}
     if kind not in ("pyout", "display_data"):
@@ -94,7 +104,7 @@ def _output(old: dict[str, Any]) -> dict[str, Any]:
         {k: v for k, v in old.items() if k not in ("metadata", "output_type", "prompt_number")}
     )
     written = new["data"].get("application/json")
-    if isinstance(written, str | list):
+    if isinstance(written, str):
         new["data"]["application/json"] = _unwritten(written)
     if kind == "pyout":
         new |= {"output_type": "execute_result", "execution_count": old.get("prompt_number")}
@@ -102,12 +112,12 @@ def _output(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_mime(data: dict[str, Any]) -> dict[str, Any]:
-    return {_MIMES.get(key, key): value for key, value in data.items()}
+    return {_MIMES.get(key, key): _joined(value) for key, value in data.items()}
 
 
-def _unwritten(text: str | list[Any]) -> Any:
+def _unwritten(text: str) -> Any:
     """JSON was kept as a text; one that cannot be read stays the text it is."""
     try:
-        return json.loads(text if isinstance(text, str) else "".join(text))
-    except (ValueError, TypeError, RecursionError):
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return text

@@ -87,6 +87,22 @@ def test_reads_old_formats_as_they_would_be_upgraded(file: str, cells: list[str]
     assert raw == read.raw(), "the same file gives the same notebook"
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_old_formats_as_their_own_writers_write_them(version: int, tmp_path: Path) -> None:
+    """Lists of lines have their ends in nbformat 3, and none in 2."""
+    import nbformat
+
+    old = getattr(nbformat, f"v{version}")
+    output = old.new_output("pyout", "1\n2", output_html="<i>\n</i>", prompt_number=1)
+    cells = [old.new_code_cell("x = 1\nfor i in x:\n    pass", outputs=[output]), old.new_code_cell("y")]
+    cells.append(old.new_text_cell("markdown", "# a\nb"))
+    path = tmp_path / "old.ipynb"
+    path.write_text(old.writes_json(old.new_notebook(worksheets=[old.new_worksheet(cells=cells)])))
+    read = notebook.read(path)
+    assert [cell.source for cell in read.cells] == ["x = 1\nfor i in x:\n    pass", "y", "# a\nb"]
+    assert read.raw()["cells"][0]["outputs"][0]["data"] == {"text/plain": "1\n2", "text/html": "<i>\n</i>"}
+
+
 def test_raw_is_the_whole_file(make_notebook: Callable[..., Path]) -> None:
     """raw() gives outputs and foreign metadata as they are, and a new copy each time."""
     cell = making.cell("1", "step:a", other={"x": [1, None]})
