@@ -74,8 +74,14 @@ class Crud:
         return self._store.add(message)
 
     def drafted(self, call: Call, **preset: object) -> Message:
-        """The resource of a Create call, named and stamped, but not kept yet."""
+        """The resource of a Create call, named and stamped, but not kept yet.
+
+        Raises:
+            ApiError: what it is to be in is not there.
+        """
         field = self._field(call, "Create")
+        if call.request.parent.count("/") > 3:  # deeper than projects/P/locations/L
+            self._store.get(call.request.parent.partition("@")[0])
         message = type(getattr(call.request, field))()
         message.CopyFrom(getattr(call.request, field))
         fields = message.DESCRIPTOR.fields_by_name

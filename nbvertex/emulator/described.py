@@ -54,6 +54,17 @@ Projects.GetProject(GetProjectRequest) Project: GET /v3/{name=projects/*}
 Projects.SearchProjects(SearchProjectsRequest) SearchProjectsResponse: GET /v3/projects:search
 """
 
+OLD_PROJECTS = """
+package google.cloud.resourcemanager.v1
+enum LifecycleState: LIFECYCLE_STATE_UNSPECIFIED 0; ACTIVE 1
+Project: project_number 1 int64; project_id 2 string; lifecycle_state 3 LifecycleState; name 4 string
+GetProjectRequest: project_id 1 string
+ListProjectsRequest: page_token 1 string; page_size 2 int32; filter 3 string
+ListProjectsResponse: projects 1 repeated Project; next_page_token 2 string
+Projects.GetProject(GetProjectRequest) Project: GET /v1/projects/{project_id}
+Projects.ListProjects(ListProjectsRequest) ListProjectsResponse: GET /v1/projects
+"""
+
 SECRETS = """
 package google.cloud.secretmanager.v1
 enum SecretVersion.State: STATE_UNSPECIFIED 0; ENABLED 1; DISABLED 2; DESTROYED 3
@@ -137,7 +148,7 @@ LoggingServiceV2.ListLogs(ListLogsRequest) ListLogsResponse: GET /v2/{parent=pro
 LoggingServiceV2.DeleteLog(DeleteLogRequest) .google.protobuf.Empty: DELETE /v2/{log_name=projects/*/logs/*}
 """
 
-FILES = (STATUS, PROJECTS, SECRETS, IAM_CREDENTIALS, LOGGING_TYPES, MONITORED, LOGGING)
+FILES = (STATUS, PROJECTS, OLD_PROJECTS, SECRETS, IAM_CREDENTIALS, LOGGING_TYPES, MONITORED, LOGGING)
 SCALARS = {"double": 1, "int64": 3, "int32": 5, "bool": 8, "string": 9, "bytes": 12}
 MESSAGE, ENUM = 11, 14
 METHOD = re.compile(r"(\w+)\.(\w+)\(([\w.]+)\) ([\w.]+): (\w+) (\S+)(?: (\S+))?")

@@ -28,6 +28,18 @@ def serve(world: World, table: Table) -> None:
     def search(call: Call) -> Message:
         return call.reply(projects=[project(call, number) for number in world.store.notes("projects")])
 
+    def old_project(call: Call, number: str) -> Message:
+        """As version 1 has it, which gcloud asks for."""
+        name = world.store.project(number)
+        said = {"project_number": int(number), "project_id": name, "name": name, "lifecycle_state": ACTIVE}
+        return call.new("google.cloud.resourcemanager.v1.Project", **said)
+
+    def get_old(call: Call) -> Message:
+        return old_project(call, world.store.number(call.request.project_id))
+
+    def list_old(call: Call) -> Message:
+        return call.reply(projects=[old_project(call, number) for number in world.store.notes("projects")])
+
     def location(call: Call, parent: str, name: str) -> Message:
         return call.new("google.cloud.location.Location", name=f"{parent}/locations/{name}", location_id=name)
 
@@ -39,4 +51,5 @@ def serve(world: World, table: Table) -> None:
         return location(call, parent, name)
 
     table.serve(PROJECTS, GetProject=get, SearchProjects=search)
+    table.serve("google.cloud.resourcemanager.v1.Projects", GetProject=get_old, ListProjects=list_old)
     table.serve("google.cloud.location.Locations", ListLocations=locations, GetLocation=get_location)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nbvertex.emulator import executors, iam, metadata_store, models, projects, secret_manager
+from nbvertex.emulator import executors, iam, metadata_store, models, projects, secret_manager, tensorboards
 from nbvertex.emulator.calls import Table
 from nbvertex.emulator.world import World
 
 SERVICES: tuple[Callable[[World, Table], None], ...] = (
-    projects.serve, iam.serve, secret_manager.serve, metadata_store.serve, models.serve, executors.serve,
+    projects.serve, iam.serve, secret_manager.serve, metadata_store.serve, models.serve,
+    tensorboards.serve, executors.serve,
 )  # fmt: skip
 """What each module registers; those that do work without a call add their turns to `world.background`."""
 

@@ -129,3 +129,21 @@ def test_a_context_holds_its_own(aiplatform: Any) -> None:
     again.delete()
     with pytest.raises(exceptions.NotFound):
         aiplatform.Context(again.name)
+
+
+def test_time_series_are_given_back(aiplatform: Any, experiment: str) -> None:
+    """Metrics by step, in the TensorBoard that the client made for the experiment."""
+    pandas = pytest.importorskip("pandas")
+    with aiplatform.start_run("one") as run:
+        for step in (1, 2, 3):
+            aiplatform.log_time_series_metrics({"loss": 1 / step}, step=step)
+        found = run.get_time_series_data_frame()
+    assert isinstance(found, pandas.DataFrame)
+    assert list(found["step"]) == [1, 2, 3]
+    assert list(found["loss"]) == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+def test_what_holds_it_must_be_there(aiplatform: Any) -> None:
+    """A run of an experiment that is not there is refused."""
+    with pytest.raises(exceptions.NotFound):
+        aiplatform.TensorboardExperiment.create(tensorboard_experiment_id="e", tensorboard_name="123")
