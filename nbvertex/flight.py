@@ -32,6 +32,7 @@ from nbvertex.runtime import jobs
 from nbvertex.runtime.outputs import Output
 from nbvertex.state import Inputs
 
+LONGEST = 500  # characters of what a cell's error says, where it is told in one line
 NO_SPACE = re.compile(r"OSError: \[Errno (\d+)\] (.*?)(?:: '.*')?")
 
 
@@ -223,7 +224,9 @@ def why_crashed(result: jobs.Result, flight: Flight, notebook: str, home: Path) 
         case jobs.Failed(position=position, ename=ename, evalue=evalue, line=line):
             wanted = ends_the_run(ename, evalue)
             error = StepFailed(
-                f"{ename}: {evalue}" if evalue else ename, place=place(position, line), hint=result.hint
+                f"{ename}: {_in_short(evalue)}" if evalue else ename,
+                place=place(position, line),
+                hint=result.hint,
             )
             return Crashed(error, not wanted, wanted, result.files_read, result.widgets)
         case jobs.Refused(problems=problems):
@@ -234,6 +237,12 @@ def why_crashed(result: jobs.Result, flight: Flight, notebook: str, home: Path) 
             return Crashed(StepFailed(message, place=place(flight.at), code="step-died"))
         case jobs.Done():
             raise AssertionError("a step that ended well did not crash")
+
+
+def _in_short(text: str) -> str:
+    """What an error says in one line; the notebook has all of it."""
+    line, *more = text.strip().split("\n", 1)
+    return f"{line[:LONGEST]} ..." if more or len(line) > LONGEST else line
 
 
 def _is_an_exit(output: Output) -> bool:

@@ -146,6 +146,21 @@ def test_several_refusals_are_told_at_once(home: Home) -> None:
     assert [problem.place.cell for problem in crash.problems] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "said, told",
+    [
+        ("", "E"),
+        ("x", "E: x"),
+        ("a\nb", "E: a ..."),
+        ("\n a\n", "E: a"),
+        ("x" * 10_000, f"E: {'x' * 500} ..."),
+    ],
+)
+def test_an_error_is_told_in_one_line(said: str, told: str) -> None:
+    """However much it says; all of it stands in the notebook."""
+    assert runner_crash(worker.Failed(1, "E", said, (), 1)).message == told  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("place", ["", ": '/home/x/.nbvertex/scratch/run/1-2'"])
 def test_a_full_disk_is_told_as_such(place: str) -> None:
     """What could not be written and where, though the system may not name it; and what to do."""
