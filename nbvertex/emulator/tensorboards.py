@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from functools import partial
 
 from nbvertex.emulator.calls import Call, Table
 from nbvertex.emulator.crud import new_id
@@ -69,21 +69,14 @@ class Tensorboards:
                 kept = self._store.get(name)
                 if data.value_type != kept.value_type:
                     raise ApiError("INVALID_ARGUMENT", f"Time series {name} holds values of another type.")
-                points = dict(self._points(name))
-                points.update({str(value.step): as_json(value) for value in data.values})
-                self._store.set_note(POINTS, name, points)
-                steps = [int(step) for step in points]
-                self._store.update(name, lambda one, most=max(steps, default=0): _tell(one, most))
-
-    def _points(self, name: str) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = self._store.note(POINTS, name) or {}
-        return found
+                for value in data.values:
+                    self._store.set_note(f"{POINTS} {name}", f"{value.step:020}", as_json(value))
+                steps = [value.step for value in data.values]
+                self._store.update(name, partial(_tell, steps))
 
     def _data(self, call: Call, series: Message, most: int) -> Message:
         """The points in the order of their steps; of too many, some that are as far from each other."""
-        points = [
-            point for _, point in sorted(self._points(series.name).items(), key=lambda item: int(item[0]))
-        ]
+        points = list(self._store.notes(f"{POINTS} {series.name}").values())
         if len(points) > most:
             points = [points[i * (len(points) - 1) // max(1, most - 1)] for i in range(most)]
         data = call.new("TimeSeriesData", tensorboard_time_series_id=series.name.rpartition("/")[2])
@@ -101,9 +94,9 @@ class Tensorboards:
         return call.reply(time_series_data=[self._data(call, self._store.get(name), MOST) for name in names])
 
 
-def _tell(series: Message, most: int) -> None:
+def _tell(steps: list[int], series: Message) -> None:
     """What a time series says of its points."""
-    series.metadata.max_step = most
+    series.metadata.max_step = max([series.metadata.max_step, *steps])
 
 
 def serve(world: World, table: Table) -> None:
