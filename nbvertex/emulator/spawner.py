@@ -188,7 +188,9 @@ def _without_ours(kind: Any, error: Any, trace: Any) -> None:
     """A traceback as it would be without this file."""
     while trace is not None and not trace.tb_frame.f_code.co_filename.endswith("executor_main.py"):
         trace = trace.tb_next
-    sys.__excepthook__(kind, error, trace if trace is not None else error.__traceback__)
+    if trace is not None:
+        error = error.with_traceback(trace)
+    sys.__excepthook__(kind, error, error.__traceback__)
 
 
 def missing(requirements: list[str]) -> list[str]:
