@@ -77,6 +77,8 @@ class Calls:
         )
         if root.path and not root.path.endswith("()"):
             path = ".".join((root.path, *names))
+            if path in ("importlib.reload", "imp.reload"):
+                self.stage.need_imported(given.line)
             self.stage.mortal = self.stage.mortal or path.startswith("weakref.")
             known = Given(len(call.args), frozenset(call.keywords), call.constants, call.root_name)
             if path in library.LOCAL and call.in_function:

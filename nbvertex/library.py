@@ -400,6 +400,16 @@ def _with_file(state: tuple[State, ...], file: State) -> tuple[State, ...]:
     return (*(one for one in state if one[0] != "files"), file)
 
 
+def is_own(path: str) -> bool:
+    """May something be of a module that lies beside the notebook? It is of none that is known here."""
+    root = path.removesuffix("()").partition(".")[0]
+    return bool(root) and root not in sys.stdlib_module_names and root not in _TYPES and family(root) is None
+
+
+_TYPES = frozenset(
+    "list dict set tuple function type iterator generator open json builtins bytearray memoryview".split()
+)
+
 _LOADED = {
     "os.environ": reads("environ"),
     "os.environb": reads("environ"),

@@ -217,6 +217,13 @@ class Stage:
                 self.need(name, line, called=False)
                 self.wake(value.at, line)
 
+    def need_imported(self, line: int) -> None:
+        """What came from the user's own modules stays what it was, while its module is made anew."""
+        for name, value in list(self.env.items()):
+            kinds = {self.types[number] for number in bits(self.reach(value.all))}
+            if any(kind in LITERALS or library.is_own(kind) for kind in {value.path, *kinds}):
+                self.need(name, line, called=False)
+
     def bind(self, name: str, value: Value, line: int, *, sure: bool) -> None:
         if self.mortal and name in self.env:  # what it held may die now, and somebody can tell
             self.need(name, line, called=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib.machinery
 import io
+import marshal
 import os
 import site
 import struct
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,13 +78,14 @@ class Modules:
     """The modules of one step, as it finds and leaves them."""
 
     imported: list[str] = field(default_factory=list)
-    sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    sources: dict[str, tuple[str, str | bytes]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     before: dict[str, pickler.Dump | None] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)  # own modules whose source cannot be read any more
 
     def apply(self, values: dict[str, Any]) -> None:
         """Import again what earlier steps imported from the user's own files, and set what was set on modules."""
+        _witness.begin()
         if "@modules" in values:
             self.sources = dict(values["@modules"])
             with quiet():
@@ -115,13 +118,21 @@ class Modules:
         for key, value in _own_data():
             self.before[key] = _dump(value)
 
-    def changed(self, code: Code, namespace: dict[str, Any], *, reloads: bool) -> dict[str, Any]:
-        """What the step imported and set."""
+    def changed(self, code: Code, namespace: dict[str, Any], reloaded: Collection[str]) -> dict[str, Any]:
+        """What the step imported and set.
+
+        Args:
+            code: of its cells.
+            namespace: the names it leaves.
+            reloaded: own modules that are what their files say now, whatever they were when they were imported.
+        """
         found: dict[str, Any] = {}
-        imported = sorted({*self.imported, *_imported(code)})
+        removed = {name for name in self.sources if name not in sys.modules}
+        imported = sorted({*self.imported, *_imported(code)} - removed)
         if imported != sorted(self.imported):
             found["@imports"] = imported
-        mine = self._own_sources(afresh=reloads)
+        found.update({n: GONE for n in self.attributes if n[len("@on:") :].partition(":")[0] in removed})
+        mine = self._own_sources(reloaded)
         if mine != self.sources:
             found["@modules"] = mine
         for key, value in _own_data():
@@ -135,20 +146,66 @@ class Modules:
             found[f"@on:{key}"] = value
         return found
 
-    def _own_sources(self, *, afresh: bool) -> dict[str, tuple[str, str]]:
-        found = {} if afresh else dict(self.sources)
-        for name, module in _own_modules():
-            if name not in found:
-                path = str(module.__file__)
-                try:
-                    with open(path, encoding="utf-8") as file:
-                        found[name] = (path, file.read())
-                except (OSError, UnicodeDecodeError):
-                    self.lost.append(name)
-                else:
-                    if _rewritten(module, path):
-                        self.lost.append(name)
+    def _own_sources(self, current: Collection[str]) -> dict[str, tuple[str, str | bytes]]:
+        """The source of every own module as it was imported: its text, or its compiled form where only that is left."""
+        found = {name: kept for name, kept in self.sources.items() if name in sys.modules}
+        for name, module in own_modules():
+            path = str(module.__file__)
+            if name in current:
+                source = _source(module, path, current=True)
+            elif name in _witness.sources:
+                source = _witness.sources[name]
+            elif name in found:
+                continue
+            else:
+                source = _source(module, path, current=False)
+            if source is None:
+                self.lost.append(name)
+            else:
+                found[name] = (path, source)
         return found
+
+
+def _source(module: types.ModuleType, path: str, *, current: bool) -> str | bytes | None:
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+        text = file.read()
+        if current or not _rewritten(module, path):
+            return text
+    compiled = str(getattr(module, "__cached__", ""))
+    with contextlib.suppress(OSError), open(compiled, "rb") as file:
+        return bytes(file.read()[_HEAD:])
+    return None
+
+
+class _Witness:
+    """A finder that sees what the user's own modules hold when they are imported."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, str] = {}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """What the import system asks."""
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        origin = spec.origin if spec is not None else None
+        if origin is not None and origin.endswith(".py") and not origin.startswith(installed_folders()):
+            with contextlib.suppress(OSError, UnicodeDecodeError), open(origin, encoding="utf-8") as file:
+                self.sources[name] = file.read()
+        return spec
+
+    def begin(self) -> None:
+        """See from now on."""
+        if self in sys.meta_path:
+            return
+        at = next((n for n, one in enumerate(sys.meta_path) if one is importlib.machinery.PathFinder), 0)
+        sys.meta_path.insert(at, self)
+
+
+_witness = _Witness()  # one for a process: warm ones hand it on
+
+
+_HEAD = 16  # bytes of a compiled module before its code
 
 
 def _rewritten(module: types.ModuleType, path: str) -> bool:
@@ -157,8 +214,8 @@ def _rewritten(module: types.ModuleType, path: str) -> bool:
     if not isinstance(compiled, str) or not os.path.exists(compiled):
         return False
     with open(compiled, "rb") as file:
-        head = file.read(16)
-    if len(head) < 16:
+        head = file.read(_HEAD)
+    if len(head) < _HEAD:
         return False
     flags, time, size = struct.unpack("<4xIII", head)  # PEP 552
     now = os.stat(path)
@@ -197,7 +254,7 @@ def installed_folders() -> tuple[str, ...]:
     return _installed
 
 
-def _own_modules() -> Iterator[tuple[str, types.ModuleType]]:
+def own_modules() -> Iterator[tuple[str, types.ModuleType]]:
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
         if not isinstance(path, str) or not path.endswith(".py") or name.startswith("nbvertex"):
@@ -223,7 +280,7 @@ def _is_made_up(module: types.ModuleType) -> bool:
 
 def _own_data() -> Iterator[tuple[str, Any]]:
     """``module.name`` and value of every piece of data in the user's own modules and their classes."""
-    for name, module in _own_modules():
+    for name, module in own_modules():
         for attribute, value in list(vars(module).items()):
             if attribute in _DUNDERS or isinstance(
                 value, types.ModuleType | types.FunctionType | types.BuiltinFunctionType
@@ -243,7 +300,7 @@ def _class_data(prefix: str, cls: type) -> Iterator[tuple[str, Any]]:
         yield f"{prefix}.{attribute}", value
 
 
-def _bring_back(name: str, path: str, source: str) -> None:
+def _bring_back(name: str, path: str, source: str | bytes) -> None:
     if name in sys.modules:
         return
     try:
@@ -259,7 +316,7 @@ def _bring_back(name: str, path: str, source: str) -> None:
             _from_source(name, path, source)
 
 
-def _from_source(name: str, path: str, source: str) -> None:
+def _from_source(name: str, path: str, source: str | bytes) -> None:
     """The module as it was when it was imported; its file has changed or gone since."""
     module = types.ModuleType(name)
     module.__file__ = path
@@ -267,7 +324,7 @@ def _from_source(name: str, path: str, source: str) -> None:
         module.__path__ = [os.path.dirname(path)]
     module.__package__ = name if hasattr(module, "__path__") else name.rpartition(".")[0]
     sys.modules[name] = module
-    exec(compile(source, path, "exec"), vars(module))
+    exec(marshal.loads(source) if isinstance(source, bytes) else compile(source, path, "exec"), vars(module))
     parent, _, last = name.rpartition(".")
     if parent in sys.modules:
         setattr(sys.modules[parent], last, module)
@@ -344,6 +401,8 @@ _ELSEWHERE = {("sys", "path"), ("os", "environ"), ("sys", "stdout"), ("sys", "st
 
 def _set_attribute(key: str, value: Any) -> None:
     module, _, path = key.partition(":")
+    if value is GONE and module not in sys.modules:
+        return
     with quiet():
         owner = definitions.import_module(module)
     *outer, last = path.split(".")

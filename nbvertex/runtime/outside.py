@@ -48,7 +48,7 @@ class Outside:
                 known[name].put(value)
         self.modules.apply(values)
         self.registries.apply(values)
-        self.session.apply(values)
+        self.session.apply(values, self.modules.sources)
 
     def take_baseline(self, cells: list[str], namespace: dict[str, Any]) -> None:
         """Remember the state that the step starts from.
@@ -78,7 +78,7 @@ class Outside:
             found["@environ"] = _environ_difference(self.environ)
         if list(sys.path) != self.before["@path"]:
             found["@path"] = _path_difference(self.path)
-        found.update(self.modules.changed(self.code, namespace, reloads="reload" in text))
+        found.update(self.modules.changed(self.code, namespace, self.session.reloaded()))
         found.update(self.registries.changed(text, namespace, found))
         found.update(self.session.changed(text))
         return found

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import os
 import sys
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from . import modules
 
 _TOUCHED = ("get_ipython", "%", "InteractiveShell", "IPython", "register_")
 
@@ -28,14 +32,19 @@ class Session:
         self.shell = shell
         self.threads = frozenset(t.ident or 0 for t in threading.enumerate())
 
-    def apply(self, values: dict[str, Any]) -> None:
-        """Set what earlier steps left in the shell."""
+    def apply(self, values: dict[str, Any], sources: Mapping[str, tuple[str, str | bytes]]) -> None:
+        """Set what earlier steps left in the shell.
+
+        Args:
+            values: by the names of the entries.
+            sources: own module -> its file, and what it held when it was imported.
+        """
         for name in values.get("@ipython.extensions", ()):
             if name not in self.shell.extension_manager.loaded:
-                from . import modules
-
                 with modules.quiet():
                     self.shell.extension_manager.load_extension(name)
+        if "@ipython.autoreload" in values:
+            _put_autoreload(self.shell, values["@ipython.autoreload"], sources)
         for kind, magics in values.get("@ipython.magics", {}).items():
             self.shell.magics_manager.magics[kind].update(magics)
         for name, command in values.get("@ipython.aliases", {}).items():
@@ -92,6 +101,8 @@ class Session:
             "@ipython.errors": shell.InteractiveTB.mode,
             "@ipython.folders": (list(shell.dir_stack), list(shell.user_ns.get("_dh", ()))),
         }
+        if self.reloads():
+            state["@ipython.autoreload"] = _autoreload(shell)
         registry = shell.user_ns.get("__warningregistry__")
         if registry:
             state["@warned"] = {k: v for k, v in registry.items() if k != "version"}
@@ -99,6 +110,17 @@ class Session:
         if figures:
             state["@figures"] = figures
         return state
+
+    def reloads(self) -> bool:
+        """May cells begin with other versions of the user's own modules than the last one ended with?"""
+        return "AutoreloadMagics" in self.shell.magics_manager.registry
+
+    def reloaded(self) -> set[str]:
+        """The own modules that ``%autoreload`` has brought up to date."""
+        if not self.reloads():
+            return set()
+        times = _autoreload(self.shell)["modules_mtimes"]
+        return {name for name, module in modules.own_modules() if times.get(name) == _time_of(module)}
 
     def _configurables(self) -> dict[str, Any]:
         formatter = self.shell.display_formatter
@@ -116,6 +138,39 @@ class Session:
                     traits[name] = value.copy() if isinstance(value, list | set | dict) else value
             found[key] = traits
         return found
+
+
+_MODES = ("enabled", "check_all", "autoload_obj", "modules", "skip_modules")
+
+
+def _autoreload(shell: Any) -> dict[str, Any]:
+    """What ``%autoreload`` and ``%aimport`` have asked for, and which versions of own modules are there."""
+    reloader = shell.magics_manager.registry["AutoreloadMagics"]._reloader
+    found = {mode: copy.copy(getattr(reloader, mode)) for mode in _MODES}
+    own = {name for name, _ in modules.own_modules()}
+    return {**found, "modules_mtimes": {n: t for n, t in reloader.modules_mtimes.items() if n in own}}
+
+
+def _time_of(module: Any) -> float | None:
+    try:
+        return os.stat(module.__file__).st_mtime
+    except OSError:
+        return None
+
+
+def _put_autoreload(
+    shell: Any, state: dict[str, Any], sources: Mapping[str, tuple[str, str | bytes]]
+) -> None:
+    reloader = shell.magics_manager.registry["AutoreloadMagics"]._reloader
+    for mode in _MODES:
+        setattr(reloader, mode, state[mode])
+    reloader.modules_mtimes.update(state["modules_mtimes"])
+    seen = getattr(getattr(reloader, "deduper_reloader", None), "source_by_modname", {})
+    for name, (_, source) in sources.items():  # what it compares the files with
+        if isinstance(source, str):
+            seen[name] = source
+        else:
+            seen.pop(name, None)
 
 
 def _with_inline_plots(shell: Any) -> None:
