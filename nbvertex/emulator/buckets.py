@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nbvertex.emulator import digests
+from nbvertex.emulator.archive import Archive
 from nbvertex.emulator.clock import Clock
 from nbvertex.emulator.digests import Digests
 from nbvertex.emulator.problem import ApiError
@@ -111,6 +112,7 @@ class Buckets:
     def __init__(self, folder: Path, drafts: Path, store: Store, clock: Clock) -> None:
         self.folder, self.drafts, self._store, self._clock = folder, drafts, store, clock
         self._odd = folder.with_name("odd")
+        self._archive = Archive(folder.with_name("archive"), store)
         self._lock = threading.RLock()
         self._last = 0
         for made in (folder, drafts, self._odd):
@@ -188,7 +190,7 @@ class Buckets:
         with self._lock:
             data = self.bucket(name)
             conditions.check({"generation": 0, "metageneration": data["metageneration"]})
-            if self.objects(name):
+            if self.objects(name) or self._archive.all(name, ""):
                 raise StorageError(409, "conflict", "The bucket you tried to delete is not empty.")
             self._store.execute("DELETE FROM buckets WHERE name = ?", (name,))
             for folder, _, _ in os.walk(self.folder / name, topdown=False):
@@ -212,6 +214,11 @@ class Buckets:
             found.append(data)
         return found
 
+    def versions(self, bucket: str, prefix: str = "") -> list[dict[str, Any]]:
+        """The objects whose names begin so with all earlier generations that are kept, oldest first for each name."""
+        found = [*self.objects(bucket, prefix), *self._archive.all(bucket, prefix)]
+        return sorted(found, key=lambda data: (data["name"].encode(), int(data["generation"])))
+
     def find(self, bucket: str, name: str) -> Found | None:
         """An object, or None."""
         with self._lock:
@@ -230,7 +237,10 @@ class Buckets:
             StorageError: there is none.
         """
         found = self.find(bucket, name)
-        if found is None or generation not in (None, int(found.data["generation"])):
+        if generation is not None and (found is None or generation != int(found.data["generation"])):
+            earlier = self._archive.find(bucket, name, generation)
+            found = Found(*earlier) if earlier is not None else None
+        if found is None:
             raise StorageError(404, "notFound", f"No such object: {bucket}/{name}")
         return found
 
@@ -264,8 +274,10 @@ class Buckets:
             before = self._seen(bucket, name)
             conditions.check(before.data if before else None)
             path = self._place(bucket, name)
-            if before is not None and before.path != path:
-                before.path.unlink(missing_ok=True)
+            if before is not None:
+                self._drop(before)
+                if before.path != path:
+                    before.path.unlink(missing_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft, path)
             return self._write(bucket, name, path, digest, said)
@@ -308,9 +320,20 @@ class Buckets:
         with self._lock:
             found = self.get(bucket, name, generation)
             conditions.check(found.data)
+            if "timeDeleted" in found.data:
+                self._archive.remove(bucket, name, int(found.data["generation"]))
+                return
+            if generation is None:
+                self._drop(found)
             found.path.unlink(missing_ok=True)
             self._store.execute("DELETE FROM objects WHERE bucket = ? AND name = ?", (bucket, name))
             self._tidy(bucket, found.path.parent)
+
+    def _drop(self, found: Found) -> None:
+        """What is replaced or deleted is kept where its bucket keeps versions."""
+        bucket = found.data["bucket"]
+        if self.bucket(bucket).get("versioning", {}).get("enabled"):
+            self._archive.keep(found.data, found.path, stamp(self._clock.now()))
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

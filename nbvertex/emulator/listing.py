@@ -33,14 +33,14 @@ def page_of(objects: Iterable[Mapping[str, Any]], said: Mapping[str, str]) -> di
         if not _within(name, said) or (glob is not None and not glob.fullmatch(name)):
             continue
         folded = _folded(name, said)
-        shown = folded or name
+        shown = folded or _key(data, said)
         if shown.encode() <= after.encode() or folded in prefixes:
             continue
         if len(items) + len(prefixes) >= most:
             break
         if folded is not None:
             prefixes.append(folded)
-        if folded is None or (folded == name and said.get("includeTrailingDelimiter") == "true"):
+        if folded is None or (folded == name and said.get("includeTrailingDelimiter", "").lower() == "true"):
             items.append(data)
         last = shown
     else:
@@ -62,6 +62,15 @@ def _page(items: list[Mapping[str, Any]], prefixes: list[str], last: str | None)
 def _within(name: str, said: Mapping[str, str]) -> bool:
     start, end = said.get("startOffset", ""), said.get("endOffset", "")
     return name.encode() >= start.encode() and (not end or name.encode() < end.encode())
+
+
+def _key(data: Mapping[str, Any], said: Mapping[str, str]) -> str:
+    """What comes before what: of one object's generations the older one."""
+    return (
+        f"{data['name']}\0{int(data['generation']):020}"
+        if said.get("versions", "").lower() == "true"
+        else str(data["name"])
+    )
 
 
 def _folded(name: str, said: Mapping[str, str]) -> str | None:

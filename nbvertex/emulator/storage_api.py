@@ -167,9 +167,12 @@ class StorageApi:
     # Objects.
 
     def _list_objects(self, asked: Asked) -> Reply:
-        return json_reply(
-            page_of(self._buckets.objects(asked.bucket, asked.said.get("prefix", "")), asked.said)
+        every = (
+            self._buckets.versions
+            if asked.said.get("versions", "").lower() == "true"
+            else self._buckets.objects
         )
+        return json_reply(page_of(every(asked.bucket, asked.said.get("prefix", "")), asked.said))
 
     def _insert(self, asked: Asked) -> Reply:
         return self._uploads.serve(asked.request, asked.bucket, asked.said, conditions(asked.said))

@@ -104,6 +104,28 @@ def test_a_generation_is_a_lock(bucket: Any) -> None:
         big.upload_from_file(io.BytesIO(bytes(2 * MIB)), size=2 * MIB, if_generation_match=0)
 
 
+def test_a_bucket_may_keep_versions(bucket: Any) -> None:
+    """What was replaced or deleted is still there by its generation, until that is deleted too."""
+    bucket.versioning_enabled = True
+    bucket.patch()
+    generations = []
+    for text in ("one", "two"):
+        blob = bucket.blob("x")
+        blob.upload_from_string(text)
+        generations.append(blob.generation)
+    bucket.blob("y").upload_from_string("other")
+    bucket.blob("x").delete()
+    assert names(bucket.list_blobs()) == ["y"]
+    listed = [(b.name, b.generation) for b in bucket.list_blobs(versions=True, page_size=1)][:2]
+    assert listed == [("x", generation) for generation in generations]
+    assert bucket.blob("x", generation=generations[0]).download_as_text() == "one"
+    restored = bucket.copy_blob(bucket.blob("x"), bucket, "x", source_generation=generations[1])
+    assert restored.download_as_text() == "two"
+    bucket.blob("x", generation=generations[0]).delete()
+    with pytest.raises(exceptions.NotFound):
+        bucket.blob("x", generation=generations[0]).download_as_text()
+
+
 def test_metadata_has_a_generation_of_its_own(bucket: Any) -> None:
     """A patch changes it, new bytes begin it again."""
     blob = bucket.blob("x")
