@@ -118,6 +118,22 @@ def _with_commas(text: str) -> str:
     return "".join(found)
 
 
+def portable(text: str) -> str:
+    """The same without a comma, as a tag must be by the rules of nbformat; `_with_commas` reads it."""
+    found = list(text)
+    lines = io.StringIO(text)
+    try:
+        for token in tokenize.generate_tokens(lines.readline):
+            if token.string == "," and token.type == tokenize.OP:
+                found[token.start[1]] = ";"
+            elif token.type == tokenize.STRING:
+                start, end = token.start[1], token.end[1]
+                found[start:end] = [r"\x2c" if c == "," else c for c in text[start:end]]
+    except (tokenize.TokenError, SyntaxError):
+        pass  # it is none of this language, and stays as it is
+    return "".join(found)
+
+
 def _deeper(tree: ast.AST, levels: int) -> bool:
     layer: list[ast.AST] = [tree]
     for _ in range(levels):

@@ -376,12 +376,24 @@ def _one_cell(source: str) -> dict[str, Any]:
 def _through_jupytext(name: str, text: str, form: str) -> dict[str, Any]:
     import jupytext
 
+    commas = COMMA not in text
     try:
-        notebook = jupytext.reads(text, fmt=form)
+        notebook = jupytext.reads(_HEADS.sub(_without_commas, text) if commas else text, fmt=form)
     except Exception as error:  # jupytext lets through what YAML and its own parsers raise on odd headers
         raise _error(
             name,
             f"jupytext cannot read it: {str(error).partition(chr(10))[0]}",
             "the marks of cells are lines `# %%`",
         ) from error
-    return _filled(json.loads(json.dumps(notebook)))
+    told = json.dumps(notebook)
+    return _filled(json.loads(told.replace(json.dumps(COMMA)[1:-1], ",") if commas else told))
+
+
+COMMA = "\ue02c"  # stands for a comma within a tag, which jupytext does not let through
+_HEADS = re.compile(r"^# ?%%.*", re.MULTILINE)
+_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def _without_commas(head: re.Match[str]) -> str:
+    """The first line of a cell without commas in its texts: `each:lr in [0.1, 0.01]` is a good tag here."""
+    return _TEXTS.sub(lambda text: text[0].replace(",", COMMA), head[0])

@@ -13,6 +13,8 @@ from nbvertex.layout import Layout, arrange, implied_arrows
 from nbvertex.pipeline import SETUP, Cell, Flow, Parameter, Pipeline, Resources, Step, Why
 
 LONGEST_NAME = 28  # characters of a step's name in a box
+LONGEST_MARK = 40  # of a condition or a list
+BEHIND = 5  # how far the box behind that of a step over a list stands out
 NAMES_ON_ARROW = 3
 MOST_RANGES = 5  # of cells; more are summed up
 FONT, SMALL = 13, 11
@@ -218,12 +220,35 @@ def mermaid(pipeline: Pipeline) -> str:
     """The pipeline as a mermaid flowchart."""
     number = {step.name: f"s{i}" for i, step in enumerate(pipeline.steps, 1)}
     lines = ["flowchart TD"]
-    lines += [f'    {number[step.name]}["{_entities(step.title or step.name)}"]' for step in pipeline.steps]
+    lines += [f"    {number[step.name]}{_node(step)}" for step in pipeline.steps]
+    for step in pipeline.steps:
+        if step.options.each is not None:
+            label = _entities(f"each {_mark(step.options.each.text)}")
+            lines.append(f'    {number[step.name]} -->|"{label}"| {number[step.name]}')
     for arrow in arrows(pipeline):
         line = "-->" if arrow.kind == "value" and not arrow.maybe else "-.->"
         label = f'|"{_entities(arrow.label)}"|' if arrow.label else ""
         lines.append(f"    {number[arrow.source]} {line}{label} {number[arrow.target]}")
     return "\n".join(lines) + "\n"
+
+
+def _node(step: Step) -> str:
+    """A step as a box; under a condition as a hexagon, over a list as a box with double sides."""
+    label = _entities(step.title or step.name)
+    if step.options.when is not None:
+        return f'{{{{"{label}<br/>when {_entities(_mark(step.options.when.text))}"}}}}'
+    return f'[["{label}"]]' if step.options.each is not None else f'["{label}"]'
+
+
+def _mark(text: str) -> str:
+    """A condition or a list, shortened."""
+    return text if len(text) <= LONGEST_MARK else text[: LONGEST_MARK - 1] + "…"
+
+
+def _marks(step: Step) -> str:
+    """The condition and the list of a step in one line."""
+    options = (("each", step.options.each), ("when", step.options.when))
+    return ", ".join(f"{key} {_mark(one.text)}" for key, one in options if one is not None)
 
 
 def _entities(label: str) -> str:
@@ -239,6 +264,7 @@ STYLE = """
 text{font-family:system-ui,"Segoe UI",Helvetica,Arial,sans-serif;fill:#202124}
 .name{font-size:13px;font-weight:600}.sub{font-size:11px;fill:#5f6368}.label{font-size:11px;fill:#3c4043}
 .box{fill:#fff;stroke:#1a73e8;stroke-width:1.5}.setup{stroke:#9aa0a6;fill:#f8f9fa}
+.when{stroke-dasharray:7 4}
 .value{stroke:#5f6368}.state,.order,.maybe{stroke:#80868b;stroke-dasharray:5 4}.implied{stroke:#bdc1c6}
 .back{fill:#fff;fill-opacity:.85}path{fill:none;stroke-width:1.4}.tip{fill:#5f6368}
 """.strip()
@@ -317,7 +343,9 @@ def _wide(label: str, size: float) -> float:
 
 
 def _box_lines(step: Step, given: str) -> list[str]:
-    return [cells(step.cells), f"{SETUP}: {given}"] if given else [cells(step.cells)]
+    marks = _marks(step)
+    about = [cells(step.cells), f"{SETUP}: {given}"] if given else [cells(step.cells)]
+    return [", ".join(about), marks] if marks else about
 
 
 def _box_width(step: Step, given: str) -> float:
@@ -330,6 +358,13 @@ def _box(step: Step, drawing: _Drawing) -> str:
     given = drawing.given.get(step.name, "")
     width = _box_width(step, given)
     style = "box setup" if step.name == SETUP else "box"
+    style += " when" if step.options.when is not None else ""
+    behind = ""
+    if step.options.each is not None:
+        behind = (
+            f'<rect class="box" x="{x - width / 2 + BEHIND:g}" y="{y - BEHIND:g}" width="{width:g}" '
+            f'height="{BOX}" rx="6"/>'
+        )
     hint = " ".join([step.title or step.name, cells(step.cells), *extras(step)])
     lines = [("name", _shown(step)), *(("sub", line) for line in _box_lines(step, given))]
     top = y + BOX / 2 + 4 - 7.5 * (len(lines) - 1)
@@ -338,7 +373,7 @@ def _box(step: Step, drawing: _Drawing) -> str:
         for i, (kind, line) in enumerate(lines)
     ]
     return (
-        f'<g><title>{_xml(hint)}</title><rect class="{style}" x="{x - width / 2:g}" y="{y:g}" '
+        f'<g><title>{_xml(hint)}</title>{behind}<rect class="{style}" x="{x - width / 2:g}" y="{y:g}" '
         f'width="{width:g}" height="{BOX}" rx="6"/>{"".join(texts)}</g>'
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from nbvertex import grammar
 from nbvertex.errors import Place, visible
 from nbvertex.events import (
     CellEnded,
@@ -26,8 +27,8 @@ from nbvertex.events import (
     StepResult,
     StepState,
 )
-from nbvertex.headings import joined
 from nbvertex.pipeline import Pipeline
+from nbvertex.runtime.headings import joined
 from nbvertex.runtime.outputs import Outputs
 
 MARK = "nbvertex"  # the key of our metadata
@@ -204,6 +205,8 @@ def _told(cell: Mapping[str, Any], position: int, step: str | None, result: RunR
     metadata = told.setdefault("metadata", {})
     metadata.pop("execution", None)  # the times of another run
     metadata.pop("papermill", None)
+    if "tags" in metadata:
+        metadata["tags"] = _portable(metadata["tags"])
     if step is None:
         metadata[MARK] = {"cell": position, "state": "skipped"}
         return told
@@ -225,6 +228,18 @@ def _told(cell: Mapping[str, Any], position: int, step: str | None, result: RunR
     told["outputs"] = [dict(output) for output in cell_did.outputs]
     told["execution_count"] = cell_did.count
     return told
+
+
+def _portable(tags: Any) -> Any:
+    """Tags without commas, which the rules of nbformat do not let through."""
+    if not isinstance(tags, list):
+        return tags
+    found = []
+    for tag in tags:
+        key, colon, rest = tag.partition(":") if isinstance(tag, str) else ("", "", "")
+        ours = key.strip() in ("when", "each") and "," in rest
+        found.append(f"{key}{colon}{grammar.portable(rest)}" if ours else tag)
+    return found
 
 
 def _injected(pipeline: Pipeline, values: Mapping[str, object]) -> dict[int, dict[str, Any]]:

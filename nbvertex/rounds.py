@@ -14,12 +14,12 @@ from nbvertex import __version__, choice
 from nbvertex.errors import Place, StepFailed
 from nbvertex.events import CellResult, StepResult, StepState
 from nbvertex.flight import Flight
-from nbvertex.headings import joined
 from nbvertex.ledger import Ledger
 from nbvertex.lineage import CellRow, Outcome
 from nbvertex.pipeline import Each
 from nbvertex.plan import Planned, Round
 from nbvertex.runtime.closure import OUTSIDE
+from nbvertex.runtime.headings import joined
 from nbvertex.state import Inputs, State
 
 UNLISTED = "each-value"  # the code of the error where there is no list

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from nbvertex.errors import Interrupted, Place, Refused
-from nbvertex.headings import joined
 from nbvertex.pipeline import Cell, Each, Pipeline, Step
 from nbvertex.report import literal
+from nbvertex.runtime.headings import joined
 from nbvertex.sides import Failure, Output, Side, Told
 
 ENGINE = "nbvertex-straight"

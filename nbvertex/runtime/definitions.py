@@ -156,7 +156,7 @@ def reduce_code(code: types.CodeType) -> Reduced:
 
 # ------------------------------------------------------------------------------------------------ classes
 
-_MADE_BY_PYTHON = frozenset({"__dict__", "__weakref__", "__abstractmethods__", "_abc_impl"})
+_MADE_BY_PYTHON = frozenset({"__dict__", "__weakref__", "__abstractmethods__", "__slotnames__", "_abc_impl"})
 
 
 def is_written_in_python(cls: type) -> bool:

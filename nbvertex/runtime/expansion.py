@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
+import os
 import sys
+import types
 from typing import Any
 
 from . import (
@@ -130,9 +132,15 @@ class Expansion:
             len(manager.input_hist_parsed),
             len(manager.input_hist_raw),
         )
+        self.around = os.getcwd(), dict(os.environ)
         self.warned = {name: dict(found) for name, found in _registries()}
 
     def _restore(self) -> None:
+        folder, environ = self.around
+        os.chdir(folder)
+        if dict(os.environ) != environ:
+            os.environ.clear()
+            os.environ.update(environ)
         manager = self.shell.history_manager
         outputs, parsed, raw = self.kept
         del manager.input_hist_parsed[parsed:]
@@ -157,6 +165,9 @@ def _registries() -> list[tuple[str, dict[Any, Any]]]:
 
 
 def _is_fixed(value: Any) -> bool:
+    """Whether it is a definition that all rounds share; not a function that may keep state."""
+    if isinstance(value, types.FunctionType):
+        return not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__dict__)
     return kinds.is_definition(value)
 
 

@@ -205,7 +205,11 @@ def dump(objects: list[Any], entries: Mapping[int, str], own: Collection[str]) -
     if unordered or not held.keys().isdisjoint(made[1]) or _has_nan(objects, made[1].values()):
         made = _attempt(functools.partial(ExactPickler, held=held, sets=unordered), objects, entries, own)
     stream, memo, pickler, buffers = made
-    shared = {key: obj for key, obj in memo.items() if type(obj) not in _NEVER_SHARED}
+    shared = {
+        key: obj
+        for key, obj in memo.items()
+        if type(obj) not in _NEVER_SHARED and not pickler.is_elsewhere(obj)
+    }
     if isinstance(pickler, ExactPickler):
         shared.update({key: nan for key, (_, nan) in pickler.nans.items()})
     by_name = isinstance(pickler, ExactPickler)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
+import io
 import pickle
 import types
 from typing import Any
 
-from . import container, definitions, formats, heap, history, items, kinds, modules, outside, saving, survey
+from . import container, definitions, formats, heap, history, items, kinds, outside, saving, survey
 
 MISSING = object()
 GENERATORS = {"random": "@random", "numpy": "@numpy.random", "torch": "@torch"}
@@ -157,12 +159,10 @@ def is_imported(value: Any) -> bool:
 
 def _import(names: Any) -> None:
     """Import what the rounds have imported, so that everything that comes with it is here too."""
-    with modules.quiet():
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         for name in names if names is not MISSING else ():
-            try:
+            with contextlib.suppress(Exception):  # a cell has tried it and gone on without
                 __import__(name)
-            except ImportError:
-                pass  # a cell has tried it and gone on without
 
 
 def _settle(held: heap.Heap, rounds: list[tuple[Left, list[str]]], seeded: set[str]) -> None:

@@ -31,7 +31,7 @@ _BY_REPR = frozenset(
 )
 _STANDARD: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())  # from 3.10
 _OF_PYTHON = frozenset(
-    "__dict__ __weakref__ __module__ __doc__ __firstlineno__ __static_attributes__ _abc_impl __annotate__"
+    "__dict__ __weakref__ __slotnames__ __module__ __doc__ __firstlineno__ __static_attributes__ _abc_impl __annotate__"
     " __annotate_func__ __annotations_cache__ __abstractmethods__".split()
 )
 

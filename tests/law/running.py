@@ -50,6 +50,7 @@ class Seen:
         failure: the cell that failed, and the error's name.
         refusals: why it was not run, or not run to its end.
         begun: whether any cell ran.
+        told: what the user is told of a failure, with the mend.
     """
 
     shown: Mapping[int, str] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Seen:
     failure: tuple[int, str] | None = None
     refusals: tuple[Problem, ...] = ()
     begun: bool = True
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,8 @@ def _seen(result: RunResult, work: Path) -> Seen:
         died = error.code == "step-died"
         name = f"died ({error.message})" if died else error.message.partition(":")[0]
         failure = (error.place.cell or 0, name)
-    return Seen(shown, files_in(work), failure)
+    told = f"{error} {error.hint}" if error is not None else ""
+    return Seen(shown, files_in(work), failure, told=told)
 
 
 # --- what is compared -------------------------------------------------------------------------------------
