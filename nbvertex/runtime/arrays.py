@@ -32,7 +32,7 @@ def owner_of(array: Any) -> Any | None:
     elif type(base) is not bytearray:
         return None
     start = _address(array) - _address(base)
-    return base if array.size and 0 <= start <= _size(base) else None
+    return base if 0 <= start <= _size(base) else None
 
 
 def is_memmap(array: Any) -> bool:
@@ -118,7 +118,7 @@ def view_of(
         memory = numpy.frombuffer(base, numpy.uint8)
     else:
         memory = base.view(numpy.ndarray).reshape(-1, order="A").view(numpy.uint8)
-    low = sum((n - 1) * s for n, s in zip(shape, strides, strict=True) if s < 0)
+    low = 0 if 0 in shape else sum((n - 1) * s for n, s in zip(shape, strides, strict=True) if s < 0)
     span = memory[start + low :]
     view = numpy.ndarray(shape, dtype, span, -low, strides)
     if not writeable:
