@@ -22,7 +22,7 @@ from nbvertex.emulator import digests
 from nbvertex.emulator.archive import Archive
 from nbvertex.emulator.clock import Clock
 from nbvertex.emulator.digests import Digests
-from nbvertex.emulator.problem import ApiError
+from nbvertex.emulator.preconditions import ANYHOW, Conditions, StorageError
 from nbvertex.emulator.store import Store
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -31,60 +31,6 @@ KEPT_FIELDS = (
     "eventBasedHold", "temporaryHold", "metadata", "storageClass", "contexts", "retention",
 )  # fmt: skip
 """The fields of an object that its writer says."""
-
-
-class StorageError(ApiError):
-    """An error as Cloud Storage gives it, which has HTTP statuses and reasons of its own.
-
-    Args:
-        http: the HTTP status.
-        reason: a short name, e.g. ``conditionNotMet``.
-        message: what is wrong.
-    """
-
-    def __init__(self, http: int, reason: str, message: str) -> None:
-        statuses = {404: "NOT_FOUND", 409: "ALREADY_EXISTS", 412: "FAILED_PRECONDITION", 416: "OUT_OF_RANGE"}
-        super().__init__(statuses.get(http, "INVALID_ARGUMENT"), message)
-        self._http, self._reason = http, reason
-
-    @property
-    def http(self) -> int:
-        return self._http
-
-    def json(self) -> dict[str, object]:
-        one = {"message": self.message, "domain": "global", "reason": self._reason}
-        return {"error": {"code": self._http, "message": self.message, "errors": [one]}}
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What must hold of an object before something is done; None: anything."""
-
-    generation: int | None = None
-    not_generation: int | None = None
-    metageneration: int | None = None
-    not_metageneration: int | None = None
-
-    def check(self, found: Mapping[str, Any] | None, *, reading: bool = False) -> None:
-        """Hold them against an object; an object that is not there has generation 0.
-
-        Raises:
-            StorageError: one does not hold: 412, and 304 for a read of what has not changed.
-        """
-        generation = int(found["generation"]) if found else 0
-        metageneration = int(found["metageneration"]) if found else 0
-        met = (self.generation in (None, generation)) and (self.metageneration in (None, metageneration))
-        if not met or (found is None and self.metageneration is not None):
-            raise StorageError(
-                412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold."
-            )
-        changed = self.not_generation != generation and self.not_metageneration != metageneration
-        if not changed:
-            raise StorageError(
-                304 if reading else 412,
-                "conditionNotMet",
-                "At least one of the pre-conditions you specified did not hold.",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +192,7 @@ class Buckets:
 
     def keep(
         self, bucket: str, name: str, draft: Path, digest: Digests, said: Mapping[str, Any],
-        conditions: Conditions = Conditions(),
+        conditions: Conditions = ANYHOW,
     ) -> dict[str, Any]:  # fmt: skip
         """Make the bytes of a draft an object, in the place of what has that name.
 
@@ -314,7 +260,7 @@ class Buckets:
         return data
 
     def delete(
-        self, bucket: str, name: str, conditions: Conditions = Conditions(), generation: int | None = None
+        self, bucket: str, name: str, conditions: Conditions = ANYHOW, generation: int | None = None
     ) -> None:
         """Remove an object."""
         with self._lock:

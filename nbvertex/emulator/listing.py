@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nbvertex.emulator.buckets import StorageError
+from nbvertex.emulator.preconditions import StorageError
 
 MOST = 1000
 

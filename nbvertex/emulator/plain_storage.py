@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from nbvertex.emulator.buckets import Buckets, Conditions, StorageError
+from nbvertex.emulator.buckets import Buckets
 from nbvertex.emulator.downloads import download
+from nbvertex.emulator.preconditions import Conditions, StorageError
 from nbvertex.emulator.uploads import Uploads
 from nbvertex.emulator.web import Reply, Request
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from nbvertex.emulator import digests
-from nbvertex.emulator.buckets import Buckets, Conditions, Found, StorageError, check_name
+from nbvertex.emulator.buckets import Buckets, Found, check_name
 from nbvertex.emulator.downloads import download
 from nbvertex.emulator.listing import page_of
+from nbvertex.emulator.preconditions import Conditions, StorageError
 from nbvertex.emulator.uploads import Uploads
 from nbvertex.emulator.web import BLOCK, Reply, Request, json_reply
 

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from nbvertex.emulator import digests
-from nbvertex.emulator.buckets import Buckets, Conditions, StorageError, check_name
+from nbvertex.emulator.buckets import Buckets, check_name
+from nbvertex.emulator.preconditions import Conditions, StorageError
 from nbvertex.emulator.store import Store
 from nbvertex.emulator.web import BLOCK, Readable, Reply, Request, json_reply
 
