@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nbvertex import dataflow, declarations, faults, flows, unbound
+from nbvertex import dataflow, declarations, faults, flows, stays, unbound
 from nbvertex.config import Settings
 from nbvertex.cutting import Cut, cut
 from nbvertex.dataflow import Analysis
@@ -50,6 +50,9 @@ def check(
     connected = flows.connect(steps, draft.analyses)
     problems += [*draft.mark_problems(), *draft.code_problems(steps), *notes]
     problems += faults.in_order(notebook.path, connected.steps, draft.marks)
+    problems += stays.seen(
+        notebook.path, connected.steps, connected.flows, draft.analyses, marked=draft.pieces.marked
+    )
     problems += [replace(one, place=replace(one.place, notebook=notebook.path)) for one in connected.problems]
     problems += [] if steps else [faults.no_code(notebook)]
     problems = sorted(dict.fromkeys(problems), key=lambda one: (one.place.cell or 0, one.place.line or 0))

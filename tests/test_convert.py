@@ -243,6 +243,14 @@ ERRORS: dict[str, tuple[Cells, list[tuple[str, int | None, int | None]], str]] =
     "read above": ([cell("print(x)", "step:a"), cell("x = 1")], [("undefined-name", 1, 1)], "move cell 2 up"),
     "skipped": ([cell("hidden = 1", "skip"), cell("x = hidden", "step:a")], [("skipped-name", 2, 1)], "only in cell 1, which is skipped"),
     "skipped, in a branch": ([cell("h = 1", "skip"), cell("if 1:\n  h", "step:a")], [("skipped-name", 2, 2)], "cell 1"),
+    "database connection": (
+        [cell("import sqlite3 as s\n\nconn = s.connect('x')", "step:a"), cell("conn.execute('')", "step:b")],
+        [("cannot-travel", 1, 3)], "`conn` (sqlite3.Connection): a database connection cannot travel to step `b`",
+    ),
+    "pool, bound by name": (
+        [cell("from concurrent.futures import ThreadPoolExecutor as P\np = P(2)", "step:a"), cell("p", "step:b"), cell("p", "step:c")],
+        [("cannot-travel", 1, 2)], "a pool of threads",
+    ),
     "unknown step": ([cell("x = 1", "step:load"), cell("x", "step:b", "after:laod")], [("unknown-step", 2, None)], "`load`"),
     "after one further down": (
         [cell("x = 1", "step:a", "after:b"), cell("y = 2", "step:b")],
@@ -327,6 +335,17 @@ FINE: dict[str, Cells] = {
     "class": [cell("class A:\n  k = 1\n  j = k\n  def f(self): return super().__init__()", "step:a"), cell("A().f()", "step:b")],
     "match": [cell("match {'k': 1}:\n  case {'k': kk, **rest}: pass", "step:a"), cell("kk, rest", "step:b")],
 }  # fmt: skip
+FINE["a connection within its step, and closed ones"] = [
+    cell(
+        "import sqlite3\nfrom concurrent.futures import ThreadPoolExecutor\ndb = sqlite3.connect(':memory:')\ndb.execute('')",
+        "step:a",
+    ),
+    cell(
+        "db = 1\nwith ThreadPoolExecutor(2) as pool: pass\nother = sqlite3.connect('x')\nother.close()",
+        "step:a",
+    ),
+    cell("print(db, pool, other)", "step:b"),
+]
 FINE["shell"] = [cell("files = !ls", "step:a"), cell("files\n!ls {files} $HOME $nowhere {odd}", "step:b")]
 
 
