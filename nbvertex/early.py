@@ -32,8 +32,9 @@ class Early:
 
     def may_start(self, planned: Planned) -> bool:
         """Whether a step is of a kind that can run early at all."""
-        facts = planned.step.facts
-        return not facts.everything and SEEN_AT_ONCE.isdisjoint(facts.outside) and not _writes_files(facts)
+        facts, each = planned.step.facts, planned.step.options.each
+        ordered = each.ordered if self._apart and each is not None else _writes_files(facts)
+        return not facts.everything and SEEN_AT_ONCE.isdisjoint(facts.outside) and not ordered
 
     def lets_pass(self, unfinished: Planned) -> bool:
         """Whether a step that has not ended leaves the state alone that every later step takes over."""

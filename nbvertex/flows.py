@@ -122,7 +122,17 @@ def _seen(step: Step, deeds: Sequence[Deed]) -> Each | None:
                 modes.setdefault(what, []).append(mode if kind == "random" else "update")
     seeds = sorted(what for what, done in modes.items() if done[0] == "write" and "" not in modes)
     own = [deed for deed in deeds if not deed.mark]
-    return msgspec.structs.replace(each, gathers=gathered(each, own), seeds=tuple(seeds))
+    return msgspec.structs.replace(
+        each, gathers=gathered(each, own), seeds=tuple(seeds), ordered=_is_ordered(own)
+    )
+
+
+def _is_ordered(deeds: Sequence[Deed]) -> bool:
+    """Whether rounds of these cells may meet each other's files: they read and write some, or write one by its name."""
+    found = [(what, mode) for deed in deeds for kind, what, mode in deed.outcome.state if kind == "files"]
+    reads = any(mode == "read" for _, mode in found)
+    writes = any(mode != "read" for _, mode in found)
+    return writes and (reads or any(what for what, mode in found if mode != "read"))
 
 
 def _live(by_step: Sequence[Sequence[Deed]]) -> list[tuple[str, ...]]:

@@ -206,6 +206,8 @@ class Each(Record, frozen=True, kw_only=True):
             a round turns out to change becomes a list too.
         seeds: the random generators (``random``, ``numpy``, ``torch``) that every round seeds before it draws; what
             the last round leaves of them stays.
+        ordered: a round may look at files that another one writes, or they all write the same: they run one after
+            the other.
     """
 
     text: str
@@ -214,6 +216,7 @@ class Each(Record, frozen=True, kw_only=True):
     source: str = ""
     gathers: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
+    ordered: bool = False
 
 
 class Options(Record, frozen=True, kw_only=True):
