@@ -190,7 +190,12 @@ def logs(project: str, jobs: Iterable[str], since: str = "", page: str = "") -> 
     test = f'resource.type="ml_job" AND resource.labels.job_id=({idents})'
     if since:
         test += f' AND timestamp>="{since}"'
-    body = {"resourceNames": [f"projects/{project}"], "filter": test, "orderBy": "timestamp asc", "pageSize": 1000}
+    body = {
+        "resourceNames": [f"projects/{project}"],
+        "filter": test,
+        "orderBy": "timestamp asc",
+        "pageSize": 1000,
+    }
     return Call(f"POST {LOGS}", f"projects/{project}/logs", {**body, "pageToken": page} if page else body)
 
 
@@ -212,4 +217,6 @@ def lines(reply: Mapping[str, Any]) -> Iterator[Line]:
         text = entry.get("textPayload", payload.get("message", ""))
         labels = entry.get("resource", {}).get("labels", {})
         severe = entry.get("severity", "") in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
-        yield Line(entry.get("insertId", ""), entry.get("timestamp", ""), labels.get("job_id", ""), str(text), severe)
+        yield Line(
+            entry.get("insertId", ""), entry.get("timestamp", ""), labels.get("job_id", ""), str(text), severe
+        )

@@ -103,8 +103,8 @@ class Submission(Record, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     started: float
     jobs: tuple[Job, ...]
-    seen: dict[str, StepSeen] = {}
-    tasks: dict[str, str] = {}
+    seen: dict[str, StepSeen] = msgspec.field(default_factory=dict)
+    tasks: dict[str, str] = msgspec.field(default_factory=dict)
     uploads: tuple[str, ...] = ()
     state: State = "submitting"
     ended: float | None = None
@@ -204,4 +204,6 @@ def settled(jobs: Iterable[Job]) -> State:
             return state
     if all(state == "done" for state in states):
         return "done"
-    return "running" if {"running", "done"} & set(states) else "queued" if "queued" in states else "submitting"
+    return (
+        "running" if {"running", "done"} & set(states) else "queued" if "queued" in states else "submitting"
+    )

@@ -11,6 +11,7 @@ VERBS = {
     "run": "Run a notebook step by step and write a copy of it with the outputs.",
     "verify": "Run a notebook straight and as steps, and compare: cells, values, files.",
     "convert": "Write a notebook down for an engine: Vertex AI, Kubeflow, ...",
+    "submit": "Submit a notebook to Vertex AI, and follow it to its end.",
     "runs": "List, show, resume and remove runs.",
     "emulator": "Serve Vertex AI and Cloud Storage on this machine, or run a program with them.",
     "doctor": "Say what is installed, what is missing, and the command that mends it.",

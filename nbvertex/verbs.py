@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbvertex import console, usage, verbs_convert, verbs_emulator, verbs_run, verbs_verify
+from nbvertex import console, usage, verbs_convert, verbs_emulator, verbs_run, verbs_submit, verbs_verify
 from nbvertex.commandline import Session, Verbs, as_json, meant, notebook, print_json, say, split
 from nbvertex.errors import Exit, UsageError, many
 
@@ -152,6 +152,7 @@ def params(notebook: str, as_json: bool) -> None:
 commands.add_command(verbs_run.run)
 commands.add_command(verbs_verify.verify)
 commands.add_command(verbs_convert.convert)
+commands.add_command(verbs_submit.submit)
 commands.add_command(verbs_run.runs)
 commands.add_command(verbs_emulator.emulator)
 

@@ -104,13 +104,13 @@ def run(session: Session, /, notebook: str, out: str | None, split: str | None, 
     with running.ahead(how) as pools:
         opened = reading.open_notebook(notebook, split=split)
         say((line for problem in opened.warnings for line in console.problem_lines(problem)), err=True)
-        with _watched(session, out, **watched) as view:
+        with view_of(session, out, **watched) as view:
             ran = running.run(opened, out, given=given, how=how, on_event=view, pool_factory=pools)
     _tell_run(ran, out, as_json=watched["as_json"])
 
 
 @contextlib.contextmanager
-def _watched(
+def view_of(
     session: Session, out: str | None, *, as_json: bool, log_output: bool, progress_bar: bool
 ) -> Iterator[View]:
     """A view of the run that goes on meanwhile."""
@@ -268,7 +268,7 @@ def resume(
     from nbvertex.actions import running, runs
 
     home = runs.home_of(notebook or _here(session))
-    with _watched(session, out, **how) as view:
+    with view_of(session, out, **how) as view:
         ran = running.resume(run, home, out, split=split, how=running.How(jobs=jobs), on_event=view)
     _tell_run(ran, out, as_json=how["as_json"])
 

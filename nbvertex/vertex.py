@@ -107,7 +107,9 @@ class Google:
                 blob.upload_from_string(
                     upload.data, "application/octet-stream", if_generation_match=0, retry=None, timeout=SECONDS
                 )  # fmt: skip
-            except Exception as error:  # its classes are loaded only with the client; the border is `_translated`
+            except (
+                Exception
+            ) as error:  # its classes are loaded only with the client; the border is `_translated`
                 if getattr(error, "code", None) == 412:
                     return False
                 raise
@@ -213,8 +215,8 @@ def _translated(what: str) -> Iterator[None]:
     except api.GoogleAPICallError as error:
         reply = getattr(error, "response", None)
         after = _after(getattr(reply, "headers", {}))
-        fault = _of_status(int(error.code or 500), str(error.message), after)
-        raise Fault(fault.kind, fault.message, what=what, after=after) from error
+        told = _of_status(int(error.code or 500), str(error.message), after)
+        raise Fault(told.kind, told.message, what=what, after=after) from error
     except auth.TransportError as error:
         raise Fault("unsure", _short(error), what=what) from error
     except auth.GoogleAuthError as error:

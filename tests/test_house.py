@@ -25,7 +25,18 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 ANYWHERE = None
 OURS = {*sys.stdlib_module_names, "nbvertex", *(path.stem for path in (PACKAGE / "runtime").glob("*.py"))}
-COMMANDS = {"cli", "commandline", "console", "magics", "verbs", "verbs_emulator", "verbs_run", "verbs_verify"}
+COMMANDS = {
+    "cli",
+    "commandline",
+    "console",
+    "magics",
+    "verbs",
+    "verbs_convert",
+    "verbs_emulator",
+    "verbs_run",
+    "verbs_submit",
+    "verbs_verify",
+}
 DOORS = {
     "IPython": {"ipython_syntax", "magics"},
     "anywidget": {"live"},
@@ -46,9 +57,10 @@ DOORS = {
     "nbformat": {"notebook", "papermill_engine"},
     "papermill": {"papermill_engine", "straight"},
     "pytest": {"pytest_plugin"},
+    "requests": {"vertex"},
     "rich": {"live"},
     "sqlite3": {"database", "doctor", "emulator"},
-    "yaml": {"config", "parameters"},
+    "yaml": {"config", "drafts", "kfp_spec", "parameters"},
 }
 """Each package that is not nbvertex's own, and the modules that may import it."""
 

@@ -60,13 +60,16 @@ class _Notes:
         self.found[name] = value
 
 
-def convert(opened: Opened, to: str, said: Said | None = None) -> Converted:
+def convert(
+    opened: Opened, to: str, said: Said | None = None, *, profile: Profile | None = None
+) -> Converted:
     """The files of a notebook for a target.
 
     Args:
         opened: the notebook.
         to: the target's name.
         said: how it is written.
+        profile: where it goes and as whom; None: the one that is named.
 
     Raises:
         UsageError: there is no such target, profile or interpreter.
@@ -76,7 +79,7 @@ def convert(opened: Opened, to: str, said: Said | None = None) -> Converted:
 
     said = said or Said()
     goal = target.find(to)
-    profile = _profile(opened, said.profile)
+    profile = profile or _profile(opened, said.profile)
     problems = target.unsupported(opened.pipeline, to, goal.SUPPORTS)
     if any(problem.is_error for problem in problems):
         raise ProblemsFound(problems)

@@ -1,0 +1,136 @@
+"""How submitted jobs are now, as the service tells: their states, their steps, and what became of those that nobody saw created."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from nbvertex import service
+from nbvertex.once import Maker
+from nbvertex.patience import Patience
+from nbvertex.service import ENDED, Task
+from nbvertex.submissions import Job, StepSeen, Submission, settled
+from nbvertex.vertex import Door
+
+_WORST = (
+    "failed",
+    "running",
+    "queued",
+    "skipped",
+    "cached",
+    "done",
+)  # of the rounds of a step: which one tells
+
+
+def refreshed(
+    door: Door,
+    patience: Patience,
+    maker: Maker,
+    submission: Submission,
+    *,
+    now: Callable[[], float] = time.time,
+) -> Submission:
+    """A submission as it is now.
+
+    Args:
+        door: to the service.
+        patience: how often it is asked.
+        maker: finds jobs by their labels.
+        submission: as it was.
+        now: seconds since the epoch.
+
+    Raises:
+        Fault: the service cannot be asked, or does not let itself be asked.
+    """
+    for job in submission.jobs:
+        if job.state in ENDED:
+            continue
+        told = _told(door, patience, maker, job)
+        if told is not None:
+            submission = taken(submission, job, told)
+        elif job.state == "unknown" or (job.resource is None and not submission.over):
+            submission = submission.having(replace(job, state="submitting"))
+    return closed(submission, now)
+
+
+def _told(door: Door, patience: Patience, maker: Maker, job: Job) -> Mapping[str, Any] | None:
+    """The job as the service has it; None where it has none."""
+    if job.resource is None:
+        return maker.find(job)
+    call = service.get(job.resource)
+    return patience.ask(lambda: door.ask(call))
+
+
+def taken(submission: Submission, job: Job, told: Mapping[str, Any]) -> Submission:
+    """The submission with what the service told of one of its jobs.
+
+    Args:
+        submission: as it was.
+        job: the job.
+        told: the job as the service has it.
+    """
+    state = service.state_of(told)
+    error = service.error_of(told) if state != "done" else None
+    job = replace(job, resource=told["name"], state=state, error=error)
+    seen = {**submission.seen, **_steps(submission, job, told)}
+    return replace(submission.having(job), seen=seen)
+
+
+def _steps(submission: Submission, job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:
+    if job.kind == "job":
+        return _of_job(job, told)
+    by_step: dict[str, list[Task]] = {}
+    for task in service.tasks(told):
+        step = submission.tasks.get(task.name)
+        if step is not None:
+            by_step.setdefault(step, []).append(task)
+    seen = {step: _seen(tasks) for step, tasks in by_step.items()}
+    for step in job.steps:
+        if job.state in ENDED and seen.get(step, submission.seen.get(step, _QUEUED)).state in (
+            "queued",
+            "running",
+        ):
+            before = seen.get(step, _QUEUED)
+            seen[step] = replace(before, state="skipped")
+    return seen
+
+
+_QUEUED = StepSeen(state="queued")
+
+
+def _seen(tasks: Sequence[Task]) -> StepSeen:
+    worst = min(tasks, key=lambda task: _WORST.index(task.state))
+    return StepSeen(
+        state=worst.state,
+        attempt=worst.attempts,
+        error=worst.error,
+        started=min(filter(None, (task.started for task in tasks)), default=""),
+        ended=max((task.ended for task in tasks), default="") if all(task.ended for task in tasks) else "",
+        jobs=tuple(name for task in tasks for name in task.jobs),
+        state_url=next(iter((worst.outputs or {}).get("state", ())), ""),
+    )
+
+
+def _of_job(job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:
+    """All steps of a custom job are as the job is: what goes on inside, its log tells."""
+    state = {"interrupted": "skipped"}.get(job.state, str(job.state))
+    one = StepSeen(
+        state=state,
+        attempt=job.attempt,
+        error=job.error,
+        started=told.get("startTime", ""),
+        ended=told.get("endTime", ""),
+        jobs=(str(told["name"]),),
+    )
+    return dict.fromkeys(job.steps, one)
+
+
+def closed(submission: Submission, now: Callable[[], float]) -> Submission:
+    """The submission with its own state, which follows from those of its jobs."""
+    state = settled(submission.jobs)
+    error = next((job.error for job in submission.jobs if job.error), None)
+    ended = submission.ended or now() if state in ENDED else None
+    return replace(submission, state=state, error=error, ended=ended)
