@@ -308,7 +308,7 @@ _PLAIN: dict[str, tuple[State, ...]] = {
     **dict.fromkeys(
         "ls ll la lf lk lx ldir cat cp mv rm mkdir rmdir head tail more less man sx system sc".split(), SHELL
     ),
-    **dict.fromkeys("lsmagic magic quickref pdoc pfile psource history hist notebook save pycat".split(), ()),
+    **dict.fromkeys("lsmagic magic quickref pdoc pfile psource notebook pycat".split(), ()),
     **dict.fromkeys("tb logger pastebin killbgscripts".split(), _IPYTHON),
 }  # fmt: skip
 _EVERYTHING = Command(everything=True, state=_IPYTHON, gives=True)
@@ -345,6 +345,7 @@ _LINE: dict[str, Callable[[str], Command]] = {
     "memit": _timeit,
     "mprun": lambda line: Command(pieces=(Piece(options(line, "fTc")[1]),), state=CLOCK),
     "lprun": lambda line: Command(pieces=(Piece(options(line, "fmDTsru")[1]),), state=CLOCK),
+    **dict.fromkeys("history hist save".split(), lambda line: Command(expressions=(*expanded(line), "In"))),
     "xdel": _delete,
     "sql": _sql,
     "R": _r,

@@ -19,8 +19,16 @@ def take(shell: Any) -> dict[str, Any]:
     """IPython's memory of inputs and outputs, where a later cell may read it."""
     namespace = shell.user_ns
     kept = {name: value for name, value in namespace.items() if is_one(name)}
-    hook = shell.displayhook
-    return {"names": kept, "hook": [getattr(hook, name, "") for name in ("_", "__", "___")]}
+    hook, inputs = shell.displayhook, shell.history_manager
+    return {
+        "names": kept,
+        "hook": [getattr(hook, name, "") for name in ("_", "__", "___")],
+        "inputs": [getattr(inputs, name, "") for name in _INPUTS],
+        "raw": list(inputs.input_hist_raw),
+    }
+
+
+_INPUTS = ("_i00", "_i", "_ii", "_iii")  # where IPython keeps the last ones
 
 
 def give_back(shell: Any, history: dict[str, Any]) -> None:
@@ -37,3 +45,6 @@ def give_back(shell: Any, history: dict[str, Any]) -> None:
             namespace[name] = value
     for name, value in zip(("_", "__", "___"), history["hook"], strict=True):
         setattr(shell.displayhook, name, value)
+    for name, value in zip(_INPUTS, history["inputs"], strict=True):
+        setattr(shell.history_manager, name, value)
+    shell.history_manager.input_hist_raw[:] = history["raw"]

@@ -13,7 +13,8 @@ from .probes import Probe
 
 PROBES = (*probes.PROBES, *tallies.TALLIES)
 
-FIRST = ("@cwd", "@environ", "@path", "@modules")  # before anything is imported for a value, in this order
+# before anything is imported for a value, in this order
+FIRST = ("@cwd", "@environ", "@path", "@modules", "@matplotlib.backend")
 
 
 @dataclass

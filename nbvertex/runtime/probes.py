@@ -125,6 +125,16 @@ def _set_rc_params(params: dict[str, Any]) -> None:
     dict.update(sys.modules["matplotlib"].rcParams, params)
 
 
+def _backend_get() -> str | None:
+    found = dict.get(sys.modules["matplotlib"].rcParams, "backend")
+    return found if isinstance(found, str) else None  # not decided yet
+
+
+def _backend_put(backend: str | None) -> None:
+    if backend is not None and backend != _backend_get():
+        sys.modules["matplotlib"].use(backend)
+
+
 def _decimal_get() -> Any:
     c = current_context()
     traps = sorted(signal.__name__ for signal, on in c.traps.items() if on)
@@ -374,6 +384,13 @@ PROBES: tuple[Probe, ...] = (
         _words("printoptions", "seterr", "bufsize"),
     ),
     Probe("@matplotlib.rcParams", "matplotlib", _rc_params, _set_rc_params, _fresh_rc_params),
+    Probe(
+        "@matplotlib.backend",
+        "matplotlib",
+        _backend_get,
+        _backend_put,
+        _words("backend", "use(", "%matplotlib"),
+    ),
     Probe("@decimal", "decimal", _decimal_get, _decimal_put, _words("decimal", "context")),
     Probe("@matplotlib.units", "matplotlib.units", _units_get, _units_put, _fresh_units),
     Probe("@csv", "csv", *_given("csv", "field_size_limit"), _words("field_size_limit")),

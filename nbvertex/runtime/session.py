@@ -25,6 +25,7 @@ class Session:
     fresh: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] = field(default_factory=dict)
     threads: frozenset[int] = frozenset()
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # those that earlier steps have set
     exits: int = 0  # functions that are called when Python ends
 
     def begin(self, shell: Any) -> None:
@@ -49,6 +50,7 @@ class Session:
             self.shell.magics_manager.magics[kind].update(magics)
         for name, command in values.get("@ipython.aliases", {}).items():
             self.shell.alias_manager.define_alias(name, command)
+        self.options = values.get("@ipython.options", self.options)
         for key, traits in values.get("@ipython.options", {}).items():
             if key == "InlineBackend":
                 _with_inline_plots(self.shell)
@@ -82,12 +84,23 @@ class Session:
         if any(word in text for word in _TOUCHED):
             now["@ipython.options"] = self._options()
         found = {name: value for name, value in now.items() if value != self.before.get(name)}
+        if "@figures" in self.before and "@figures" not in now:  # all are closed
+            found["@figures"] = {}
         if "@ipython.options" in found:
-            before = self.before["@ipython.options"]
-            found["@ipython.options"] = {
-                key: {n: v for n, v in traits.items() if n not in before.get(key, {}) or before[key][n] != v}
-                for key, traits in found["@ipython.options"].items()
-            }
+            found["@ipython.options"] = self._set_options(found["@ipython.options"])
+        if any(word in text for word in _FIGURE_FORMATS) and (formats := _figure_formats(self.shell)):
+            options = found.setdefault("@ipython.options", self._set_options({}))
+            options["InlineBackend"] = {**options.get("InlineBackend", {}), "figure_formats": formats}
+        return found
+
+    def _set_options(self, now: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The options that this step has set, on top of those that earlier ones did."""
+        before = self.before["@ipython.options"]
+        found = {key: dict(traits) for key, traits in self.options.items()}
+        for key, traits in now.items():
+            was = before.get(key, {})
+            changed = {name: value for name, value in traits.items() if name not in was or was[name] != value}
+            found.setdefault(key, {}).update(changed)
         return found
 
     def _state(self) -> dict[str, Any]:
@@ -171,6 +184,23 @@ def _put_autoreload(
             seen[name] = source
         else:
             seen.pop(name, None)
+
+
+_FIGURE_FORMATS = ("set_matplotlib_formats", "select_figure_formats")
+_FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg", "application/pdf": "pdf"}
+
+
+def _figure_formats(shell: Any) -> set[str]:
+    """The formats that figures are shown in, where a call has set them past the option."""
+    module = sys.modules.get("matplotlib.figure")
+    found = set()
+    for mime, name in _FORMATS.items():
+        formatter = shell.display_formatter.formatters.get(mime)
+        printer = getattr(formatter, "type_printers", {}).get(module.Figure) if module else None
+        if printer is not None:
+            function = getattr(printer, "func", printer)
+            found.add("retina" if function.__name__ == "retina_figure" else name)
+    return found
 
 
 def _with_inline_plots(shell: Any) -> None:
@@ -270,6 +300,9 @@ def _show_again(number: int, figure: Any) -> None:
     from matplotlib._pylab_helpers import Gcf  # type: ignore[import-untyped, unused-ignore]
 
     Gcf._set_new_active_manager(manager)
+    show = getattr(backend, "show", None)
+    if hasattr(show, "_draw_called"):  # it has been shown, as far as it was to be
+        show._to_draw, show._draw_called = [], False
 
 
 def lives_on(session: Session) -> list[tuple[str, str, str]]:
