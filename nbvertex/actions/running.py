@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nbvertex import output_file
 from nbvertex.actions.output import Copy, Ran
 from nbvertex.actions.reading import Opened, open_notebook
-from nbvertex.errors import StoreError, UsageError
+from nbvertex.errors import ParameterError, StoreError, UsageError
 from nbvertex.events import RunEvent
 from nbvertex.home import Home, find
 from nbvertex.pipeline import Json, Pipeline
@@ -213,7 +213,12 @@ def resolve(pipeline: Pipeline, given: Given) -> dict[str, Json]:
         (name, text, True) for name, text in given.raw
     ]
     texts = [*(_decoded(text) for text in given.encoded), *given.texts]
-    return parameters.resolve(pipeline.parameters, raw, given.files, texts)
+    try:
+        return parameters.resolve(pipeline.parameters, raw, given.files, texts)
+    except ParameterError as error:
+        if error.place.cell:
+            error.place = replace(error.place, notebook=pipeline.notebook)
+        raise
 
 
 def _decoded(text: str) -> str:
