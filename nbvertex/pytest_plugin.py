@@ -1,7 +1,8 @@
-"""For pytest: notebooks collected by step, and a fixture that runs one step on values of the test's own."""
+"""For pytest: notebooks collected by step, a fixture that runs one step on values of the test's own, and the emulator."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from nbvertex.actions.reading import Opened
     from nbvertex.actions.running import Given
     from nbvertex.actions.testing import Exam, Subject, Subjects
+    from nbvertex.emulator.bench import Bench
     from nbvertex.pipeline import Step
     from nbvertex.sides import Failure
 
@@ -205,6 +207,38 @@ def notebook(
         return testing.plainly(lambda: subjects.get(there, lambda: tmp_path_factory.mktemp("notebook")))
 
     return find
+
+
+@pytest.fixture(scope="session")
+def _vertex_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    from nbvertex.emulator import hosting
+    from nbvertex.emulator.bench import bench
+
+    wanted = hosting.Wanted(
+        tmp_path_factory.mktemp("emulator"),
+        project="test-project",
+        bucket="test-bucket",
+        any_image=sys.executable,
+    )
+    with bench(wanted) as made:
+        yield made
+
+
+@pytest.fixture
+def vertex_emulator(_vertex_emulator: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Vertex AI and Cloud Storage on this machine; Google's clients in the test, and in what it starts, reach them.
+
+    Images run in the test's own interpreter. `vertex_emulator.fault(...)`, `.advance(seconds)`, `.calls()` and
+    `.file("gs://test-bucket/...")` look behind the scenes; faults are gone after the test.
+    """
+    from nbvertex.emulator.environment import FORGOTTEN
+
+    for name in FORGOTTEN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in _vertex_emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    yield _vertex_emulator
+    _vertex_emulator.mend()
 
 
 def _near(path: Path) -> str:

@@ -66,6 +66,7 @@ class Control:
         return json_reply(
             {
                 "environment": world.environment(world.settings.account, project=project),
+                "folder": str(world.settings.folder),
                 "any_image": world.settings.any_image,
                 "images": dict(world.settings.images),
             }

@@ -87,6 +87,10 @@ def running(wanted: Wanted) -> Reached | None:
         said = _asked(address, wanted)
     except (OSError, ValueError, http.client.HTTPException):
         return None
+    if said["folder"] != str(
+        wanted.folder.absolute()
+    ):  # the port of one that was killed has become another's
+        return None
     if wanted.any_image not in (None, said["any_image"]) or wanted.images not in (None, said["images"]):
         raise Refused(
             f"an emulator is running at {address} that maps images in another way",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.request
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,49 +25,23 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A running emulator; its environment is that of this process while the session lasts."""
     pytest.importorskip("google.cloud.aiplatform_v1", exc_type=ImportError)
     from nbvertex.emulator import hosting
+    from nbvertex.emulator.bench import bench
 
     folder = tmp_path_factory.mktemp("emulator")
-    with hosting.held(hosting.Wanted(folder, project=PROJECT, bucket=BUCKET)) as reached:
+    wanted = hosting.Wanted(folder, project=PROJECT, bucket=BUCKET, any_image=sys.executable)
+    with bench(wanted) as made:
         before = dict(os.environ)
-        os.environ.update(reached.environ(os.environ))
-        yield Emulator(reached.url, folder)
+        os.environ.update(made.environment)
+        yield made
         os.environ.clear()
         os.environ.update(before)
-
-
-class Emulator:
-    """What a test asks of the emulator itself."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder = url, folder
-
-    def post(self, path: str, **said: Any) -> Any:
-        """Ask for something."""
-        return self._asked("POST", path, json.dumps(said).encode())
-
-    def get(self, path: str) -> Any:
-        """Look at something."""
-        return self._asked("GET", path, None)
-
-    def delete(self, path: str) -> Any:
-        """Remove something."""
-        return self._asked("DELETE", path, None)
-
-    def file(self, bucket: str, name: str) -> Path:
-        """The plain file behind an object."""
-        return self.folder / "buckets" / bucket / name
-
-    def _asked(self, verb: str, path: str, data: bytes | None) -> Any:
-        request = urllib.request.Request(f"{self.url}{path}", data, method=verb)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as reply:
-            return json.loads(reply.read() or b"null")
 
 
 @pytest.fixture
 def faults(emulator: Any) -> Iterator[Callable[..., Any]]:
     """`faults(method="JobService.Create*", status="UNAVAILABLE", count=1)`; all are gone after the test."""
-    yield lambda **said: emulator.post("/faults", **said)
-    emulator.delete("/faults")
+    yield emulator.fault
+    emulator.mend()
 
 
 @pytest.fixture(scope="session")

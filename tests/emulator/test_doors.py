@@ -135,9 +135,7 @@ def test_another_machine_is_not_reached(emulator: Any) -> None:
 
 
 def who(emulator: Any, method: str) -> list[tuple[str, str]]:
-    return [
-        (call["identity"], call["transport"]) for call in emulator.get("/calls") if call["method"] == method
-    ]
+    return [(call["identity"], call["transport"]) for call in emulator.calls(method)]
 
 
 def test_who_called_is_known(aiplatform: Any, emulator: Any) -> None:
@@ -155,7 +153,7 @@ def test_who_called_is_known(aiplatform: Any, emulator: Any) -> None:
         target_scopes=["https://www.googleapis.com/auth/cloud-platform"],
         lifetime=600,
     )
-    emulator.delete("/calls")
+    emulator.forget_calls()
     for credentials in (own, other):
         for transport in ("grpc", "rest"):
             list(
@@ -182,7 +180,7 @@ def test_an_expired_token_is_refused_and_made_anew(aiplatform: Any, emulator: An
     address = f"https://{PLACE}/v1/{PARENT}/endpoints"
     assert session.get(address).status_code == 200
     old = credentials.token
-    emulator.post("/tokens/expire")
+    emulator.expire_tokens()
     refused = requests.get(address, headers={"Authorization": f"Bearer {old}"})
     assert session.get(address).status_code == 200
     assert credentials.token != old

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from nbvertex.errors import UsageError
+
 exceptions = pytest.importorskip("google.api_core.exceptions")
 PARENT = "projects/test-project/locations/us-central1"
 
@@ -69,7 +71,7 @@ def test_a_quota_is_used_up(endpoints: Any, faults: Any, emulator: Any) -> None:
     endpoints.list_endpoints(parent=PARENT)
     with pytest.raises(exceptions.TooManyRequests, match="Quota exceeded"):
         endpoints.list_endpoints(parent=PARENT)
-    emulator.post("/clock/advance?seconds=61")
+    emulator.advance(61)
     endpoints.list_endpoints(parent=PARENT)
 
 
@@ -84,9 +86,6 @@ def test_only_one_account_is_hit(endpoints: Any, faults: Any) -> None:
 
 def test_a_wrong_fault_is_refused(emulator: Any) -> None:
     """A word that means nothing is no fault that never strikes."""
-    import urllib.error
-
-    for said in ({"methid": "*"}, {"status": "BROKEN"}):
-        with pytest.raises(urllib.error.HTTPError) as raised:
-            emulator.post("/faults", **said)
-        assert raised.value.code == 400
+    for said, told in (({"methid": "*"}, "methid"), ({"status": "BROKEN"}, "BROKEN")):
+        with pytest.raises(UsageError, match=told):
+            emulator.fault(**said)

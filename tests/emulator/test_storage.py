@@ -19,8 +19,8 @@ def names(found: Any) -> list[str]:
 def test_an_object_is_a_plain_file(bucket: Any, emulator: Any) -> None:
     """What a client writes is a file, and what a step writes is an object."""
     bucket.blob("a/x.txt").upload_from_string("hi", content_type="text/plain")
-    assert emulator.file(bucket.name, "a/x.txt").read_text() == "hi"
-    written = emulator.file(bucket.name, "a/b/step.bin")
+    assert emulator.file(f"gs://{bucket.name}/a/x.txt").read_text() == "hi"
+    written = emulator.file(f"gs://{bucket.name}/a/b/step.bin")
     written.parent.mkdir()
     written.write_bytes(b"by a step")
     assert names(bucket.list_blobs()) == ["a/b/step.bin", "a/x.txt"]
