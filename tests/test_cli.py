@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -480,6 +481,17 @@ def test_resume(nbvertex: Callable[..., Said], make_notebook: Make) -> None:
     assert "a: running" not in said.err
     assert outputs("out.ipynb")[0] == "once\n"
     assert nbvertex("runs", "resume").err.startswith("error: run ")
+
+
+def test_resume_of_a_run_that_left_no_notebook(nbvertex: Callable[..., Said], make_notebook: Make) -> None:
+    """It was killed before it wrote one: the notebook comes into the run's folder all the same."""
+    make_notebook([cell("print('once')", "step:a"), cell("open('there').read()", "step:b", "in:there")])
+    left = Path(nbvertex("run", "nb.ipynb").out.strip())
+    shutil.rmtree(left.parent)
+    Path("there").write_text("now")
+    said = nbvertex("runs", "resume")
+    assert (said.code, said.out) == (0, f"{left}\n")
+    assert outputs(left)[0] == "once\n"
 
 
 def test_gc(nbvertex: Callable[..., Said], make_notebook: Make) -> None:

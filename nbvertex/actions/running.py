@@ -158,7 +158,9 @@ def resume(
     path = Path(old.notebook)
     opened = open_notebook(near(path), split=split)
     settings = config.load(path)
-    place = _place(out or (near(old.output) if old.output else None), path, overwrite=how.overwrite)
+    if out is None and old.output is not None and not Path(old.output).is_relative_to(home.runs.absolute()):
+        out = near(old.output)
+    place = _place(out, path, overwrite=how.overwrite)
     copy = Copy(opened, home, old.parameters, place, to_stdout=out == STDOUT)
     result = runner.run(
         opened.pipeline,
