@@ -84,7 +84,7 @@ class Buckets:
         }  # fmt: skip
         data["location"] = str(data["location"]).upper()
         with self._lock:
-            if self._store.rows("SELECT 1 FROM buckets WHERE name = ?", (name,)):
+            if self.has(name):
                 raise StorageError(
                     409,
                     "conflict",
@@ -97,8 +97,12 @@ class Buckets:
     def ensure(self, project: str, name: str) -> None:
         """Make a bucket where there is none of that name."""
         with self._lock:
-            if not self._store.rows("SELECT 1 FROM buckets WHERE name = ?", (name,)):
+            if not self.has(name):
                 self.create(project, {"name": name})
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a bucket."""
+        return bool(self._store.rows("SELECT 1 FROM buckets WHERE name = ?", (name,)))
 
     def bucket(self, name: str) -> dict[str, Any]:
         """What is known of a bucket.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from urllib.parse import unquote
 
 from nbvertex.emulator.buckets import Buckets
 from nbvertex.emulator.downloads import download
+from nbvertex.emulator.http_door import HERE
+from nbvertex.emulator.part_uploads import PartUploads
 from nbvertex.emulator.preconditions import Conditions, StorageError
 from nbvertex.emulator.uploads import Uploads
 from nbvertex.emulator.web import Reply, Request
@@ -16,6 +19,7 @@ METHODS = {
     "GET": "Storage.GetObject",
     "HEAD": "Storage.GetObject",
     "PUT": "Storage.InsertObject",
+    "POST": "Storage.InsertObject",
     "DELETE": "Storage.DeleteObject",
 }
 
@@ -26,10 +30,11 @@ class PlainStorage:
     Args:
         buckets: what they are in.
         uploads: how bytes come in.
+        parts: uploads in parts.
     """
 
-    def __init__(self, buckets: Buckets, uploads: Uploads) -> None:
-        self._buckets, self._uploads = buckets, uploads
+    def __init__(self, buckets: Buckets, uploads: Uploads, parts: PartUploads) -> None:
+        self._buckets, self._uploads, self._parts = buckets, uploads, parts
 
     def find(self, request: Request) -> tuple[str, str, Callable[[str], Reply]] | None:
         """What a request means: method, what it is about, and what answers it; None where it is none of these."""
@@ -37,7 +42,10 @@ class PlainStorage:
         path = f"/{inside}{request.path}" if inside else request.path
         _, _, rest = path.partition("/")
         bucket, _, name = rest.partition("/")
-        if not (inside or request.host == HOST) or request.verb not in METHODS or not name:
+        plain = (
+            inside or request.host == HOST or (request.host in HERE and self._buckets.has(unquote(bucket)))
+        )
+        if not plain or request.verb not in METHODS or not name:
             return None
         bucket, name = unquote(bucket), unquote(name)
         return (
@@ -47,6 +55,15 @@ class PlainStorage:
         )
 
     def _serve(self, request: Request, bucket: str, name: str) -> Reply:
+        try:
+            return self._parts.answer(request, bucket, name) or self._plainly(request, bucket, name)
+        except StorageError as error:  # this address speaks XML
+            code = {404: "NoSuchKey", 412: "PreconditionFailed"}.get(error.http, "InvalidArgument")
+            inner = f"<Code>{code}</Code><Message>{html.escape(error.message)}</Message>"
+            told = f"<?xml version='1.0' encoding='UTF-8'?><Error>{inner}</Error>"
+            return Reply(error.http, told.encode(), {"Content-Type": "application/xml; charset=UTF-8"})
+
+    def _plainly(self, request: Request, bucket: str, name: str) -> Reply:
         if request.verb == "PUT":
             said = {"uploadType": "media", "name": name}
             wanted = request.headers.get("x-goog-if-generation-match")
@@ -54,9 +71,9 @@ class PlainStorage:
         if request.verb == "DELETE":
             self._buckets.delete(bucket, name)
             return Reply(204)
-        try:
-            with self._buckets.alone():
-                return download(self._buckets.get(bucket, name), request.headers)
-        except StorageError as error:  # this address speaks XML
-            told = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>NoSuchKey</Code><Message>{error.message}</Message></Error>"
-            return Reply(error.http, told.encode(), {"Content-Type": "application/xml; charset=UTF-8"})
+        if request.verb == "POST":
+            raise StorageError(
+                400, "invalid", "The emulator takes POST at plain addresses for uploads in parts only."
+            )
+        with self._buckets.alone():
+            return download(self._buckets.get(bucket, name), request.headers)

@@ -12,6 +12,7 @@ from nbvertex.emulator.grpc_door import GrpcDoor
 from nbvertex.emulator.http_door import HERE, Door, Ways
 from nbvertex.emulator.leases import Leases
 from nbvertex.emulator.pages import Pages
+from nbvertex.emulator.part_uploads import PartUploads
 from nbvertex.emulator.plain_storage import PlainStorage
 from nbvertex.emulator.rest import Rest
 from nbvertex.emulator.storage_api import StorageApi
@@ -36,7 +37,9 @@ class Server:
         services.register(self.world)
         uploads = Uploads(self.world.buckets, self.world.store)
         self._storage = StorageApi(self.world.buckets, uploads, self.world.store.number)
-        self._plain_storage = PlainStorage(self.world.buckets, uploads)
+        self._plain_storage = PlainStorage(
+            self.world.buckets, uploads, PartUploads(self.world.buckets, self.world.store)
+        )
         self._rest = Rest(self.world.schema, self.dispatcher)
         self.leases = Leases()
         self._control = Control(self.world, self.dispatcher, self.leases)

@@ -315,3 +315,37 @@ def test_an_object_has_a_plain_address(bucket: Any) -> None:
     assert bucket.blob("a b.txt").download_as_text() == "put"
     missing = requests.get(f"https://storage.googleapis.com/{bucket.name}/missing")
     assert (missing.status_code, "NoSuchKey" in missing.text) == (404, True)
+
+
+def test_a_large_file_goes_in_parts(bucket: Any, tmp_path: Any) -> None:
+    """As the client's transfer manager sends and fetches it, several parts at once."""
+    from google.cloud.storage import transfer_manager as manager
+
+    data = os.urandom(3 * MIB + 5)
+    (tmp_path / "data").write_bytes(data)
+    blob = bucket.blob("in/parts")
+    blob.metadata = {"kind": "large"}
+    manager.upload_chunks_concurrently(
+        str(tmp_path / "data"), blob, chunk_size=MIB, worker_type=manager.THREAD
+    )
+    assert bucket.blob("in/parts").download_as_bytes() == data
+    assert bucket.get_blob("in/parts").metadata == {"kind": "large"}
+    manager.download_chunks_concurrently(
+        bucket.blob("in/parts"), str(tmp_path / "back"), chunk_size=MIB, worker_type=manager.THREAD
+    )
+    assert (tmp_path / "back").read_bytes() == data
+
+
+def test_a_signed_address_opens(bucket: Any) -> None:
+    """An address that the client signs with its key."""
+    import datetime as dt
+
+    import google.auth
+    import requests
+
+    bucket.blob("x").upload_from_string("signed")
+    credentials, _ = google.auth.default()
+    address = bucket.blob("x").generate_signed_url(
+        dt.timedelta(minutes=5), version="v4", credentials=credentials
+    )
+    assert requests.get(address).text == "signed"
