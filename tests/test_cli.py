@@ -142,7 +142,7 @@ def test_without_a_command_there_is_help(words: Sequence[str], nbvertex: Callabl
         (["chekc"], "there is no command 'chekc'; did you mean check?", "nbvertex --help"),
         (
             ["zzz"],
-            "there is no command 'zzz'; there are check, show, params, run, verify, runs, doctor, completion",
+            f"there is no command 'zzz'; there are {', '.join(usage.VERBS)}",
             "nbvertex --help",
         ),
         (["runs", "lsit"], "there is no command 'lsit'; did you mean list?", "nbvertex runs --help"),
