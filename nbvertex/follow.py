@@ -71,7 +71,7 @@ class Following:
             means.door, means.patience(0.0), str(submission.where.project), means.say, means.now
         )
         self._quiet_since: float | None = None
-        self._told = False
+        self._told = self._complained = False
 
     # --- creating -----------------------------------------------------------------------------------------
 
@@ -81,6 +81,7 @@ class Following:
         Raises:
             RemoteError: one could not be created, or nobody can tell whether it was.
         """
+        self.started()
         for job in self.submission.jobs:
             if job.resource is None and job.state == "submitting" and self._is_due(job):
                 self._create(job)
@@ -195,22 +196,22 @@ class Following:
                 ) from fault
             self._out_of_reach(fault)
             return
-        if self._quiet_since is not None and means.now() - self._quiet_since > QUIET:
+        if self._complained:
             means.say("the service can be reached again")
-        self._quiet_since = None
+        self._quiet_since, self._complained = None, False
         self._note(found)
 
     def _out_of_reach(self, fault: Fault) -> None:
         """The run goes on there whether it is watched or not; so it is waited for."""
         now = self.means.now()
-        if self._quiet_since is None:
-            self._quiet_since = now
-            if fault.kind == "credentials":
-                self.means.say(
-                    f"waiting for credentials ({fault.message}); the run goes on: gcloud auth application-default login"
-                )
-                self._quiet_since = now - QUIET - 1
-        elif 0 < now - self._quiet_since - QUIET <= LOOKING + SELDOM + 1 and fault.kind != "credentials":
+        self._quiet_since = self._quiet_since or now
+        if fault.kind == "credentials" and not self._complained:
+            self._complained = True
+            self.means.say(
+                f"waiting for credentials ({fault.message}); the run goes on: gcloud auth application-default login"
+            )
+        elif now - self._quiet_since > QUIET and not self._complained:
+            self._complained = True
             self.means.say(
                 f"the service is out of reach ({fault.message}); the run goes on, and is waited for"
             )

@@ -176,7 +176,6 @@ def submit(
         patience = means.patience(CREATING)
         for upload in prepared.draft.uploads:
             once.uploaded(way, patience, upload)
-        following.started()
         following.create()
         ears.on_created(following.submission)
         if not wait:
