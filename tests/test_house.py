@@ -65,7 +65,7 @@ DOORS = {
 """Each package that is not nbvertex's own, and the modules that may import it."""
 
 IN_A_STEP = {"IPython", "matplotlib_inline", "traitlets"}
-THE_USERS = {"comm", "matplotlib", "numpy", "pandas"}
+THE_USERS = {"PIL", "comm", "keras", "matplotlib", "numpy", "pandas", "spacy", "tensorflow", "torch"}
 """What a step's process has, and what it may ask for where the user's code has loaded it."""
 
 HEAVY = [

@@ -9,7 +9,7 @@ import sys
 from json import dumps, loads  # bound here: cells may replace them in their module
 from typing import Any
 
-from . import arrays, container, pickler
+from . import arrays, container, libraries, pickler
 
 ATOMS = frozenset({type(None), bool, int, str, bytes, float, complex})  # built-in, and nobody can change them
 
@@ -30,7 +30,9 @@ def read(opened: container.Opened) -> list[Any]:
             facts["writeable"],
         )
         return [make]
-    return list(pickler.HeapUnpickler(io.BytesIO(opened.stream), opened.buffers).load())
+    loaded = list(pickler.HeapUnpickler(io.BytesIO(opened.stream), opened.buffers).load())
+    libraries.settle()
+    return loaded
 
 
 def encode(objects: list[Any], dump: pickler.Dump) -> tuple[str, bytes, list[memoryview]]:

@@ -118,7 +118,7 @@ def set_language(language: Any, state: tuple[Any, ...]) -> None:
     """Give a rebuilt pipeline its contents; the first that is made in a process makes all its parts known."""
     instances.fill(language, state)
     with contextlib.suppress(ImportError):  # before 3.8.3 the import did it
-        from spacy.pipeline.factories import (  # type: ignore[import-not-found, unused-ignore]
+        from spacy.pipeline.factories import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
             register_factories,
         )
 
@@ -204,6 +204,56 @@ def set_table(table: Any, state: tuple[Any, ...]) -> None:
         column.info.parent_table = table
 
 
+_TRACED = ("train_function", "test_function", "predict_function")
+
+
+def _keras(pickler: Pickler, saveable: Any) -> Any:
+    """A model, layer or optimizer of Keras, sharing with others what it shares; it traces its functions anew."""
+    how, args, (attributes, *rest), *_ = instances.parts(saveable)
+    attributes = {name: None if name in _TRACED else value for name, value in attributes.items()}
+    return how, args, (attributes, *rest), None, None, set_keras
+
+
+def set_keras(saveable: Any, state: tuple[Any, ...]) -> None:
+    """Give a rebuilt model, layer or optimizer its contents."""
+    instances.fill(saveable, state)
+    _unsettled.append(saveable)
+
+
+_unsettled: list[Any] = []
+
+
+def settle() -> None:
+    """Call when everything that was loaded has its contents: what is kept by the address of objects has others now."""
+    for saveable in _unsettled:
+        known = vars(saveable)
+        if "_trainable_variables_indices" in known:
+            found = enumerate(saveable._trainable_variables)
+            saveable._trainable_variables_indices.clear()
+            saveable._trainable_variables_indices.update({saveable._var_key(v): i for i, v in found})
+        tracker = known.get("_tracker")
+        if tracker is not None:
+            for name, (_, store) in tracker.config.items():
+                tracker.stored_ids[name] = set(map(id, store))
+    _unsettled.clear()
+
+
+def _strategy(pickler: Pickler, strategy: Any) -> Any:
+    """How TensorFlow spreads work over devices: by default not at all."""
+    if strategy is not default_strategy():
+        raise carried.CannotTravel("a way to spread work over devices", "make it in the step that uses it")
+    return default_strategy, ()
+
+
+def default_strategy() -> Any:
+    """The one that holds where no other was chosen."""
+    from tensorflow.python.distribute import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        distribute_lib,
+    )
+
+    return distribute_lib._get_default_strategy()
+
+
 # ---------------------------------------------------------------------------------------------------- pictures
 
 
@@ -276,6 +326,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
 }
 
 _HANDLERS: dict[str, Handler] = {
+    "keras.src.saving.keras_saveable.KerasSaveable": _keras,
     "matplotlib.cbook.CallbackRegistry": _callbacks,
     "pandas.core.internals.managers.SingleBlockManager": _manager,
     "plotly.basedatatypes.BaseFigure": _whole,
@@ -291,6 +342,7 @@ _HANDLERS: dict[str, Handler] = {
     "spacy.tokens.token.Token": _token,
     "numba.core.dispatcher.Dispatcher": _compiled,
     "torch.optim.optimizer.Optimizer": _optimizer,
+    "tensorflow.python.distribute.distribute_lib.StrategyBase": _strategy,
     "torch.Tensor": tensors.reduce,
     "torch.storage.UntypedStorage": tensors.reduce_storage,
     "torch._C.Generator": tensors.reduce_generator,

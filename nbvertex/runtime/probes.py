@@ -302,9 +302,14 @@ def _locale_put(value: str) -> None:
 
 
 def _builtins_get() -> dict[str, Any]:
+    """What cells have put there; extension modules keep their own things (capsules) in it."""
     import builtins
 
-    return {k: v for k, v in vars(builtins).items() if replaced.of_builtins.get(k, _NOTHING) is not v}
+    return {
+        k: v
+        for k, v in vars(builtins).items()
+        if replaced.of_builtins.get(k, _NOTHING) is not v and type(v).__name__ != "PyCapsule"
+    }
 
 
 def _builtins_put(added: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ def _keras_put(state: dict[str, Any]) -> None:
     tracker = sys.modules[_KERAS].GLOBAL_STATE_TRACKER
     for name, value in state.items():
         if name == _SEEDS:
-            from keras.src.random import seed_generator  # type: ignore[import-not-found, unused-ignore]
+            from keras.src.random import seed_generator  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
             generator = seed_generator.SeedGenerator(0, name=_SEEDS)
             generator.state.assign(value)

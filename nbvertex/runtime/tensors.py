@@ -46,7 +46,7 @@ def make(
     negated: bool,
 ) -> Any:
     """The tensor again, over its memory."""
-    import torch  # type: ignore[import-not-found, unused-ignore]
+    import torch  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     tensor = torch.empty(0, dtype=dtype).set_(storage, offset, shape, stride)
     if conjugated:
