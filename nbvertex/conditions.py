@@ -154,7 +154,7 @@ def _touched(step: Step, each: Each, known: _Known) -> Iterator[Problem]:
     own = [deed for deed in known.own[known.places[step.name]] if not deed.mark]
     for deed in own:
         for (kind, _, mode), line in deed.outcome.state.items():
-            if mode == "write" and kind in _CARRIED:
+            if mode != "read" and kind in _CARRIED:
                 yield Problem(
                     "each-state",
                     f"the step runs over a list, and its rounds must not set {_CARRIED[kind]}",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbvertex import picture
+from nbvertex import grammar, picture
 from nbvertex.pipeline import Cell, Flow, Options, Parameter, Pipeline, Resources, Step, Why
 
 
@@ -58,6 +58,31 @@ PIPELINE = Pipeline(
     parameters_cell=2,
     parameters_step="setup",
 )  # fmt: skip
+MARKED = Pipeline(
+    name="search",
+    notebook="search.ipynb",
+    steps=(
+        step("load", 1),
+        step("train", 2, options=Options(each=grammar.each("lr in [0.1, 0.01, 0.001]"))),
+        step(
+            "choose",
+            3,
+            4,
+            options=Options(when=grammar.when("mode == 'search' and accuracy is not None or not rows < 3")),
+        ),
+        step(
+            "deploy",
+            5,
+            options=Options(when=grammar.when("accuracy > 0.9"), each=grammar.each("region in regions")),
+        ),
+    ),
+    flows=(
+        flow("load", "train", "data"),
+        flow("train", "choose", "lr", "model"),
+        flow("choose", "deploy", "accuracy"),
+        flow("load", "deploy", "regions"),
+    ),
+)
 EMPTY = Pipeline(name="one", notebook="one.ipynb", steps=(step("one", 1),))
 
 
@@ -72,6 +97,7 @@ def test_whole_picture(form: str, golden: Callable[[str, str], None]) -> None:
     }
     ending, draw = forms[form]
     golden(f"picture/churn.{ending}", draw(PIPELINE))
+    golden(f"picture/search.{ending}", draw(MARKED))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_the_rounds_are_told_apart(tmp_path: Path) -> None:
         ("load", None, None), ("train", None, None), ("train", 1, "n = 1"), ("train", 2, "n = 2"), ("report", None, None)
     ]  # fmt: skip
     logged = runs.logs(Home(tmp_path / "home"), "last", step="train[2]")
-    assert [output.get("text") for output in logged[0].cells[0].outputs][0] == "n is 2\n"
+    assert next(output.get("text") for output in logged[0].cells[0].outputs) == "n is 2\n"
 
 
 def test_tags_of_the_output_are_valid(tmp_path: Path) -> None:
