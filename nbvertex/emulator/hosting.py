@@ -13,6 +13,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from nbvertex.emulator.environment import FORGOTTEN
 from nbvertex.errors import Refused, RemoteError
 
 PATIENCE = 60.0
+SHARED = "shared"
+"""What an emulator says to whoever has started it and lets go, while others hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,8 @@ def running(wanted: Wanted) -> Reached | None:
         said = _asked(address, wanted)
     except (OSError, ValueError, http.client.HTTPException):
         return None
-    if said["folder"] != str(
-        wanted.folder.absolute()
-    ):  # the port of one that was killed has become another's
-        return None
+    if said["folder"] != str(wanted.folder.absolute()):
+        return None  # the port of one that was killed has become another's
     if wanted.any_image not in (None, said["any_image"]) or wanted.images not in (None, said["images"]):
         raise Refused(
             f"an emulator is running at {address} that maps images in another way",
@@ -120,24 +122,75 @@ def held(wanted: Wanted) -> Iterator[Reached]:
         Refused: it cannot start, or one is running with other images.
         RemoteError: it did not start.
     """
-    found = running(wanted)
-    if found is not None:
-        connection = http.client.HTTPConnection(urlsplit(found.url).netloc)
-        with contextlib.closing(connection):
-            connection.request("GET", "/lease")
-            yield found
-        return
+    with contextlib.ExitStack() as stack:
+        yield _taken(wanted, stack)
+
+
+def _taken(wanted: Wanted, stack: contextlib.ExitStack) -> Reached:
+    """The emulator of that folder; the stack lets go of it. Others may start or end one at the same time."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        found = running(wanted)
+        if found is not None and _leased(found, stack):
+            return found
+        late = time.monotonic() > until
+        if found is None and (late or not _busy(wanted.folder)):
+            try:
+                return stack.enter_context(_own(wanted))
+            except Refused as error:
+                if error.code != "running" or late:
+                    raise
+        time.sleep(0.05)
+
+
+def _busy(folder: Path) -> bool:
+    """Whether an emulator is starting or ending there."""
+    try:
+        with locked(folder):
+            return False
+    except Refused:
+        return True
+
+
+def _leased(found: Reached, stack: contextlib.ExitStack) -> bool:
+    """Hold an emulator that somebody else has started; False where it is about to end."""
+    connection = http.client.HTTPConnection(urlsplit(found.url).netloc)
+    try:
+        connection.request("GET", "/lease")
+        held = connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        held = False
+    if held:
+        stack.callback(connection.close)
+    else:
+        connection.close()
+    return held
+
+
+@contextlib.contextmanager
+def _own(wanted: Wanted) -> Iterator[Reached]:
+    """A new emulator; it ends with the block, or with its last holder."""
     process = _started(wanted)
     assert process.stdin is not None
     try:
         yield _ready(process, wanted.folder)
     finally:
         process.stdin.close()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _part(process)
+
+
+def _part(process: subprocess.Popen[str]) -> None:
+    """Wait until an emulator has ended; one that others hold says so, and lives on."""
+    assert process.stdout is not None
+    patience = threading.Timer(PATIENCE, process.kill)
+    patience.start()
+    with process.stdout:
+        shared = process.stdout.readline().strip() == SHARED
+    if shared:
+        process.returncode = 0  # it is nobody's child any more
+    else:
+        process.wait()
+    patience.cancel()
 
 
 def _started(wanted: Wanted) -> subprocess.Popen[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from nbvertex.emulator.problem import ApiError
+
 
 class Leases:
     """The holders of one emulator."""
@@ -13,6 +15,7 @@ class Leases:
         self._count = 0
         self._lock = threading.Lock()
         self._end: Callable[[], None] | None = None
+        self.ended = False
 
     def taken(self, end: Callable[[], None] | None = None) -> Callable[[], None]:
         """One more holds it.
@@ -22,8 +25,13 @@ class Leases:
 
         Returns:
             lets go; calling it again does nothing.
+
+        Raises:
+            ApiError: the last holder has let go already.
         """
         with self._lock:
+            if self.ended:
+                raise ApiError("UNAVAILABLE", "The emulator is about to end.")
             self._count += 1
             self._end = end or self._end
         gone = threading.Event()
@@ -34,8 +42,8 @@ class Leases:
                     return
                 gone.set()
                 self._count -= 1
-                last = self._count == 0
-            if last and self._end is not None:
+                self.ended = self._count == 0 and self._end is not None
+            if self.ended and self._end is not None:
                 self._end()
 
         return release

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from nbvertex.emulator.hosting import locked
+from nbvertex.emulator.hosting import SHARED, locked
 from nbvertex.emulator.server import Server
 from nbvertex.emulator.world import Settings
 from nbvertex.errors import Refused
@@ -58,7 +58,7 @@ def serve(said: Mapping[str, Any], ready: Callable[[Server], None], holder: Text
         os.replace(draft, running)
         if settings.leased and holder is not None:
             release = server.leases.taken(ended.set)
-            threading.Thread(target=_until_closed, args=(holder, release), daemon=True).start()
+            threading.Thread(target=_until_closed, args=(holder, release, server), daemon=True).start()
         ready(server)
         ended.wait()
         running.unlink(missing_ok=True)
@@ -87,10 +87,14 @@ def _installed(module: str) -> bool:
         return False
 
 
-def _until_closed(holder: TextIO, release: Callable[[], None]) -> None:
+def _until_closed(holder: TextIO, release: Callable[[], None], server: Server) -> None:
+    """Let go when the one that has started the emulator does, and tell it whether others hold it still."""
     while holder.readline():
         pass
     release()
+    if not server.leases.ended:
+        sys.stdout.write(f"{SHARED}\n")
+        sys.stdout.flush()
 
 
 def tell(server: Server) -> None:

@@ -127,6 +127,37 @@ def test_a_program_runs_with_its_own(tmp_path: Path) -> None:
     assert all(oct(key.stat().st_mode & 0o077) == "0o0" for key in (home / "keys").iterdir())
 
 
+def test_programs_share_one(tmp_path: Path) -> None:
+    """However they come and go: each finds it, none loses it, and the last one ends it."""
+    code = """
+import http.client, os, sys, time, urllib.parse
+place = urllib.parse.urlsplit(os.environ["NBVERTEX_EMULATOR_URL"]).netloc
+until = time.monotonic() + float(sys.argv[1])
+while True:
+    connection = http.client.HTTPConnection(place)
+    connection.request("GET", "/clock")
+    assert connection.getresponse().status == 200
+    if time.monotonic() > until:
+        break
+    time.sleep(0.05)
+"""
+    words = [*NBVERTEX, "emulator", "exec", "--", sys.executable, "-c", code]
+    made = [
+        subprocess.Popen([*words, seconds], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for seconds in ("0", "0.3", "0.6", "1.5", "0", "1")
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in made] == [("", 0)] * 6
+    gone(tmp_path)
+
+
+def gone(tmp_path: Path) -> None:
+    """Wait until no emulator runs here."""
+    until = time.monotonic() + 20
+    while (tmp_path / ".nbvertex/emulator/running.json").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def test_what_cannot_run_is_said(tmp_path: Path) -> None:
     """A program that is not there, an interpreter that is not there."""
     done = run("exec", "--", "no-such-program", cwd=tmp_path)
@@ -143,11 +174,7 @@ def test_a_program_that_dies_takes_its_emulator_along(tmp_path: Path) -> None:
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    running = tmp_path / ".nbvertex/emulator/running.json"
-    until = time.monotonic() + 20
-    while running.exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    gone(tmp_path)
 
 
 def test_a_warm_start_is_quick_and_small(tmp_path: Path) -> None:
