@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from nbvertex.errors import Place, StepFailed
 
 _SAID = re.compile(
-    r"(?P<notebook>[^\n]+?), (?:cell (?P<cell>\d+) \[step (?P<step>[^\]]+)\]|step (?P<only>[^,:]+))"
+    r"(?:nbvertex: )?(?P<notebook>[^\n]+?), (?:cell (?P<cell>\d+) \[step (?P<step>[^\]]+)\]|step (?P<only>[^,:]+))"
     r"(?:, line (?P<line>\d+))?: (?P<said>.+)"
 )
 

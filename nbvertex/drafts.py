@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbvertex import kfp_names, service
+from nbvertex import service
 from nbvertex.config import Profile
 from nbvertex.errors import ParameterError, Place, Problem, ProblemsFound, UsageError
 from nbvertex.pipeline import Json, Parameter, Pipeline
 from nbvertex.runtime.orders import by_papermill, same
-from nbvertex.submissions import Job
+from nbvertex.submissions import Job, Part
 from nbvertex.vertex import Upload
 
 FOLDER = "nbvertex"  # below the profile's bucket
@@ -26,12 +26,12 @@ class Draft:
     Args:
         jobs: what is created.
         uploads: what must lie in the bucket before.
-        tasks: name of a task at the service -> the step.
+        tasks: name of a task at the service -> what it is.
     """
 
     jobs: tuple[Job, ...]
     uploads: tuple[Upload, ...]
-    tasks: Mapping[str, str]
+    tasks: Mapping[str, Part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,31 @@ def _pipeline(asked: Asked) -> Draft:
             _check_none(one, asked.values[one.name])
     ident = f"{name[:80].rstrip('-')}-{asked.ident}"
     job = Job(part=1, kind="pipeline", where=service.parent(profile), ident=ident, body=body, steps=steps)
-    names = kfp_names.steps(list(steps), [one.name for one in asked.pipeline.parameters])
-    tasks = {names[step.name].task: step.name for step in asked.pipeline.steps}
-    titles = {step.title or step.name: step.name for step in asked.pipeline.steps}
-    return Draft((job,), (upload(profile, text.encode(), "yaml"),), {**titles, **tasks})
+    return Draft((job,), (upload(profile, text.encode(), "yaml"),), dict(_tasks(spec)))
+
+
+def _tasks(spec: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
+    """What every task of a document is, under each name that the service may call it by."""
+    components = spec["components"]
+    for dag in (spec["root"], *components.values()):
+        for key, task in dag.get("dag", {}).get("tasks", {}).items():
+            label = components[task["componentRef"]["name"]].get("executorLabel")
+            container = spec["deploymentSpec"]["executors"].get(label, {}).get("container", {})
+            part = next(filter(None, map(_part, container.get("args", ()))), None)
+            if part is not None:
+                yield key, part
+                yield task["taskInfo"]["name"], part
+
+
+def _part(word: str) -> Part | None:
+    """What a container's word says that it does of a step; None: it is another word."""
+    if not word.startswith("{"):
+        return None
+    try:
+        said = json.loads(word)
+    except ValueError:
+        return None
+    return Part(step=said["step"], role=said.get("task", {}).get("kind", "run")) if "step" in said else None
 
 
 DRAFTS: Mapping[str, Callable[[Asked], Draft]] = {"vertex-pipeline": _pipeline}

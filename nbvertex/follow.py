@@ -104,7 +104,9 @@ class Following:
         """Take a submission as it is now, make it durable, and tell what has changed."""
         before, self.submission = self.submission, submission
         if submission != before:
-            self.means.book.write(submission)
+            made, known = ([(one.resource, one.attempt, one.state == "unknown") for one in jobs]
+                           for jobs in (submission.jobs, before.jobs))  # fmt: skip
+            self.means.book.write(submission, durable=made != known or submission.over)
         for step in self.steps:
             self._tell(step, before.seen.get(step), submission.seen.get(step))
 

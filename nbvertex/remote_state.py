@@ -82,12 +82,16 @@ def taken(submission: Submission, job: Job, told: Mapping[str, Any]) -> Submissi
 def _steps(submission: Submission, job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:
     if job.kind == "job":
         return _of_job(job, told)
-    by_step: dict[str, list[Task]] = {}
+    folder = _folder(job, str(told["name"]))
+    by_step: dict[str, list[tuple[str, Task]]] = {}
     for task in service.tasks(told):
-        step = submission.tasks.get(task.name)
-        if step is not None:
-            by_step.setdefault(step, []).append(task)
-    seen = {step: _seen(tasks) for step, tasks in by_step.items()}
+        part = submission.tasks.get(task.name)
+        if part is not None:
+            by_step.setdefault(part.step, []).append((part.role, task))
+    gathered = {part.step for part in submission.tasks.values() if part.role == "gather"}
+    seen = {
+        step: _seen(parts, folder, "gather" if step in gathered else "run") for step, parts in by_step.items()
+    }
     for step in job.steps:
         if job.state in ENDED and seen.get(step, submission.seen.get(step, _QUEUED)).state in (
             "queued",
@@ -101,16 +105,38 @@ def _steps(submission: Submission, job: Job, told: Mapping[str, Any]) -> dict[st
 _QUEUED = StepSeen(state="queued")
 
 
-def _seen(tasks: Sequence[Task]) -> StepSeen:
+def _folder(job: Job, name: str) -> str:
+    """Below which the tasks of a pipeline job leave what they make, each in a folder of its own."""
+    root = str(job.body.get("runtimeConfig", {}).get("gcsOutputDirectory", "")).rstrip("/")
+    return f"{root}/{name.split('/')[1]}/{name.rpartition('/')[2]}"
+
+
+def _seen(parts: Sequence[tuple[str, Task]], folder: str, main: str) -> StepSeen:
+    """A step, from its tasks.
+
+    Args:
+        parts: what each does for the step.
+        folder: below which they leave what they make.
+        main: what the one does that comes last.
+    """
+    stood_in = any(role == "skip" and task.state in ("done", "cached") for role, task in parts)
+    tasks = [task for role, task in parts if role != "skip"] or [task for _, task in parts]
     worst = min(tasks, key=lambda task: _WORST.index(task.state))
+    last = next((task for role, task in reversed(parts) if role == main), None)
+    state: str = "skipped" if stood_in else worst.state
+    if last is None and state in ("done", "cached"):
+        state = "running"
+    shown = worst if worst.state == "failed" or last is None else last
     return StepSeen(
-        state=worst.state,
-        attempt=worst.attempts,
+        state=state,
+        attempt=shown.attempts,
         error=worst.error,
         started=min(filter(None, (task.started for task in tasks)), default=""),
         ended=max((task.ended for task in tasks), default="") if all(task.ended for task in tasks) else "",
         jobs=tuple(name for task in tasks for name in task.jobs),
-        state_url=next(iter((worst.outputs or {}).get("state", ())), ""),
+        state_url=next(
+            iter((shown.outputs or {}).get("state", ())), f"{folder}/{shown.name}_{shown.number}/state"
+        ),
     )
 
 

@@ -42,6 +42,19 @@ class StepSeen(Record, frozen=True, kw_only=True):
     state_url: str = ""
 
 
+class Part(Record, frozen=True, kw_only=True):
+    """What a task at the service is of a step.
+
+    Args:
+        step: the step.
+        role: it runs it (``run``), decides its condition (``decide``), stands in for it (``skip``), lists its
+            rounds (``list``), is one (``round``), or gathers them (``gather``).
+    """
+
+    step: str
+    role: str = "run"
+
+
 class Job(Record, frozen=True, kw_only=True):
     """One job of a submission.
 
@@ -89,7 +102,7 @@ class Submission(Record, frozen=True, kw_only=True):
         state, error: how it is.
         jobs: its jobs.
         seen: the steps as the service showed them last, in notebook order.
-        tasks: name of a task at the service -> the step.
+        tasks: name of a task at the service -> what it is.
         uploads: the objects that it needs.
         pid: the process that watches it.
     """
@@ -104,7 +117,7 @@ class Submission(Record, frozen=True, kw_only=True):
     started: float
     jobs: tuple[Job, ...]
     seen: dict[str, StepSeen] = msgspec.field(default_factory=dict)
-    tasks: dict[str, str] = msgspec.field(default_factory=dict)
+    tasks: dict[str, Part] = msgspec.field(default_factory=dict)
     uploads: tuple[str, ...] = ()
     state: State = "submitting"
     ended: float | None = None
@@ -141,14 +154,18 @@ class Submissions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def write(self, submission: Submission) -> None:
-        """Write one as it is now; it is durable before this returns.
+    def write(self, submission: Submission, *, durable: bool = True) -> None:
+        """Write one as it is now.
+
+        Args:
+            submission: it.
+            durable: before this returns; what the service can be asked again need not be.
 
         Raises:
             StoreError: it cannot be written; then nothing must be created.
         """
         record = zlib.compress(msgspec.json.encode(submission), 1)
-        with self._database.write() as tx:
+        with self._database.write(durable=durable) as tx:
             _put(tx, submission, record)
 
     def get(self, ident: str) -> Submission | None:

@@ -12,6 +12,7 @@ from nbvertex.commandline import Session, Verb, notebook, print_json, say, split
 from nbvertex.verbs_run import GIVEN, giving, view_of
 
 if TYPE_CHECKING:
+    from nbvertex.actions.submitting import Submitted
     from nbvertex.submissions import Submission
 
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 def submit(
     session: Session, /, notebook: str, to: str, profile: str | None, split: str | None, **said: Any
 ) -> None:
-    """The id goes to stdout, progress and the console's link to stderr."""
+    """The path of the output notebook, or with --no-wait the id, goes to stdout, progress and the link to stderr."""
     from nbvertex.actions import converting, reading, running, submitting
 
     shown = {name: said.pop(name) for name in ("as_json", "log_output", "progress_bar")}
@@ -53,13 +54,11 @@ def submit(
     if dry_run:
         print_json(submitting.requests(prepared))
         return
-    ident = prepared.submission.id
     with view_of(session, None, **shown) as view:
         told = _Told(as_json=shown["as_json"])
         ears = submitting.Ears(view, told.created, told.said)
         done = submitting.submit(prepared, wait=wait, ears=ears)
-    if not shown["as_json"]:
-        click.echo(ident)
+    told.done(done)
     if done.error is not None:
         raise done.error
 
@@ -85,3 +84,15 @@ class _Told:
 
     def said(self, line: str) -> None:
         say([line], err=True)
+
+    def done(self, done: Submitted) -> None:
+        from nbvertex import live
+
+        output = str(done.output) if done.output else None
+        if self.as_json:
+            row = {"event": "notebook", "run": done.submission.id, "path": output}
+            live.JsonLines(sys.stdout).say(row)
+        elif output is not None:
+            click.echo(output)
+        elif done.error is None:
+            click.echo(done.submission.id)

@@ -6,19 +6,20 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbvertex.actions import converting
 from nbvertex.actions.reading import Opened
 from nbvertex.actions.running import Given, resolve
-from nbvertex.errors import NbvertexError, Problem, RemoteError, StepFailed
+from nbvertex.errors import NbvertexError, Problem, RemoteError, StepFailed, StoreError
 from nbvertex.events import RunEvent
 from nbvertex.home import Home, find
 
 if TYPE_CHECKING:
     from nbvertex.drafts import Draft
+    from nbvertex.follow import Means
     from nbvertex.profiles import Chosen
     from nbvertex.submissions import Submission
     from nbvertex.vertex import Call, Door
@@ -52,8 +53,10 @@ class Prepared:
         home: where it is written down.
         steps: the names of the steps.
         warnings: what is odd but no error.
+        opened: the notebook.
     """
 
+    opened: Opened
     submission: Submission
     draft: Draft
     chosen: Chosen
@@ -101,7 +104,7 @@ def prepare(opened: Opened, wanted: Wanted) -> Prepared:
         uploads=tuple(one.url for one in drafted.uploads),
     )
     steps = tuple(step.name for step in opened.pipeline.steps)
-    return Prepared(submission, drafted, chosen, find(path), steps, written.warnings)
+    return Prepared(opened, submission, drafted, chosen, find(path), steps, written.warnings)
 
 
 def requests(prepared: Prepared) -> list[dict[str, Any]]:
@@ -128,10 +131,12 @@ class Submitted:
     Args:
         submission: as it was last.
         error: what whoever submitted should be told; None where all is well.
+        output: the notebook with what its cells showed there; None where it could not be had.
     """
 
     submission: Submission
     error: NbvertexError | None = None
+    output: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,26 @@ def submit(
         if not wait:
             return Submitted(following.submission)
         last = following.watch()
-        return Submitted(last, _error(last, following.lines))
+        return _brought_home(prepared, means, last, _error(last, following.lines))
+
+
+def _brought_home(
+    prepared: Prepared, means: Means, last: Submission, error: NbvertexError | None
+) -> Submitted:
+    """The output notebook of what has ended; a run that went well is not undone where it cannot be had."""
+    from nbvertex.actions import fetching
+    from nbvertex.follow import LOOKING
+    from nbvertex.patience import Fault
+
+    try:
+        result = fetching.result_of(means.door, means.patience(LOOKING), prepared.opened, last, error)
+        if error is not None and error.place.cell is None:
+            error = fetching.failure(result, prepared.opened.pipeline.notebook) or error
+        output = fetching.write(prepared.opened, prepared.home, replace(result, error=error))
+    except (Fault, StoreError) as trouble:
+        means.say(f"the output notebook could not be brought here: {trouble}")
+        return Submitted(last, error)
+    return Submitted(last, error, output)
 
 
 @contextlib.contextmanager
