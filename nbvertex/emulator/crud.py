@@ -9,7 +9,7 @@ import re
 
 from nbvertex.emulator.calls import Call
 from nbvertex.emulator.clock import Clock
-from nbvertex.emulator.filters import Filter, Function, ordered
+from nbvertex.emulator.filters import Filter, Function, ordered, snake
 from nbvertex.emulator.operations import Operations
 from nbvertex.emulator.problem import ApiError
 from nbvertex.emulator.schema import Message, Schema
@@ -97,7 +97,7 @@ class Crud:
 
     def get(self, call: Call) -> Message:
         """The resource that a Get call names."""
-        return self._store.get(call.request.name)
+        return masked(self._store.get(call.request.name), call.request)
 
     def list(self, call: Call, messages: list[Message] | None = None) -> Message:
         """One page of the resources that a List call asks for.
@@ -115,7 +115,7 @@ class Crud:
             [message for message in reversed(messages) if test(message)], getattr(request, "order_by", "")
         )
         page, token = paged(kept, request)
-        getattr(reply, field.name).extend(page)
+        getattr(reply, field.name).extend(masked(message, request) for message in page)
         reply.next_page_token = token
         if "total_size" in reply.DESCRIPTOR.fields_by_name:
             reply.total_size = len(kept)
@@ -200,6 +200,24 @@ def check_etag(message: Message, new: Message) -> None:
         raise ApiError("ABORTED", "Etag of the resource does not match: it was changed meanwhile.")
 
 
+def masked(message: Message, request: Message) -> Message:
+    """The fields of a message that a request's read mask names; all where it has none.
+
+    Raises:
+        ApiError: a path names no field.
+    """
+    if "read_mask" not in request.DESCRIPTOR.fields_by_name or not request.read_mask.paths:
+        return message
+    if list(request.read_mask.paths) == ["*"]:
+        return message
+    made = type(message)()
+    for path in request.read_mask.paths:
+        if snake(path.partition(".")[0]) not in message.DESCRIPTOR.fields_by_name:
+            raise ApiError("INVALID_ARGUMENT", f"Invalid read_mask: there is no field {path!r}.")
+    request.read_mask.MergeMessage(message, made)
+    return made
+
+
 def _has_mask(request: Message) -> bool:
     return "update_mask" in request.DESCRIPTOR.fields_by_name
 
@@ -222,7 +240,7 @@ def merge(message: Message, new: Message, mask: list[str]) -> None:
         _take(
             message,
             new,
-            [re.sub(r"([A-Z])", lambda m: f"_{m[1].lower()}", part) for part in path.split(".")],
+            [snake(part) for part in path.split(".")],
             path,
         )
 
@@ -264,7 +282,7 @@ def paged(found: list[Message], request: Message) -> tuple[list[Message], str]:
         raise ApiError("INVALID_ARGUMENT", "page_size must not be negative.")
     if token:
         try:
-            said, _, of = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
+            said, _, of = base64.b64decode(token.encode(), b"-_", validate=True).decode().partition(":")
             start = int(said)
         except ValueError:
             raise ApiError("INVALID_ARGUMENT", f"Invalid page token {token!r}.") from None

@@ -113,7 +113,8 @@ class Visit(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         """Answer one request."""
         url = urlsplit(self.path)
-        host = (url.hostname or self.connected or self.headers.get("Host", "").rpartition(":")[0]).lower()
+        said = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        host = (url.hostname or self.connected or said or "").lower()
         if url.hostname and not ours(host) and host not in HERE:
             self._refuse(host)
             return
@@ -132,6 +133,11 @@ class Visit(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
+        except OSError:  # the client hung up
+            raise
+        except Exception as error:  # a fault of ours is told, and answered as Google answers its own
+            traceback.print_exc(file=sys.stderr)
+            reply = error_reply(ApiError("INTERNAL", f"{type(error).__name__}: {error}"))
         body.finish()
         self._answer(reply)
 

@@ -96,7 +96,7 @@ def _most(said: Mapping[str, str]) -> int:
 
 def _read_token(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
     except ValueError:
         raise StorageError(400, "invalid", f"Invalid page token: {token}") from None
 

@@ -96,7 +96,7 @@ class Schema:
         with self._lock:
             if version in self._loaded or self.client is None:
                 return
-            said = json.loads(self._asked(version).read_text(encoding="utf-8"))
+            said = self._read(version)
             _add_files(self._vertex, base64.b64decode(said["files"]))
             for one in said["methods"]:
                 response = one["response"]
@@ -178,6 +178,19 @@ class Schema:
         if message.DESCRIPTOR.full_name == name:
             return message
         return self.message(name).FromString(message.SerializeToString())
+
+    def _read(self, version: str) -> dict[str, Any]:
+        """What the client says of a version; a file that somebody has damaged is written anew."""
+        for last in (False, True):
+            kept = self._asked(version)
+            try:
+                said: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+                return said
+            except ValueError:
+                if last:
+                    raise
+                kept.unlink()
+        raise AssertionError("the second reading returns or raises")
 
     def _add(self, method: Method, bindings: Iterable[Iterable[str]]) -> None:
         self.methods.setdefault(method.path, method)

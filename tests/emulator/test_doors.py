@@ -204,3 +204,61 @@ print(type(made).__module__, project, made.service_account_email, bool(made.toke
         DEVELOPER,
         "True",
     ]
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_a_mask_leaves_out_what_nobody_reads(aiplatform: Any, transport: str) -> None:
+    """Of a list only the fields that the client asks for."""
+    from google.cloud import aiplatform_v1 as v1
+
+    one = client(v1, "DatasetService", transport)
+    said = {"display_name": f"masked {transport}", "metadata_schema_uri": "gs://x", "labels": {"a": "b"}}
+    one.create_dataset(parent=PARENT, dataset=said).result()
+    asked = {
+        "parent": PARENT,
+        "filter": f'display_name="masked {transport}"',
+        "read_mask": {"paths": ["display_name"]},
+    }
+    (found,) = one.list_datasets(request=asked)
+    assert (found.display_name, found.name, dict(found.labels)) == (f"masked {transport}", "", {})
+
+
+@pytest.mark.parametrize(
+    "sent, answered",
+    [
+        (b"", b""),
+        (b"\x16\x03\x01", b""),
+        (b"PRI * HTTP/2.0\r\n\r\nnonsense", b""),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n", b"404 Not Found"),
+        (b"POST /clock/advance HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\n\r\nnonsense", b"400 Bad"),
+        (b"POST /faults HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n[]", b"400 Bad"),
+        (
+            b"POST /upload/storage/v1/b/test-bucket/o?uploadType=multipart HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx",
+            b"400",
+        ),
+        (b"GET /storage/v1/b/test-bucket/o?maxResults=many HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET /storage/v1/b/test-bucket/o?pageToken=%FF HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET /computeMetadata/v1/project/project-id HTTP/1.1\r\nHost: x\r\n\r\n", b"403"),
+        (b"CONNECT evil.example:443 HTTP/1.1\r\n\r\n", b"403 Refused"),
+        (b"GET http://evil.example/ HTTP/1.1\r\n\r\n", b"403 Refused"),
+    ],
+)
+def test_nonsense_is_answered(emulator: Any, sent: bytes, answered: bytes) -> None:
+    """Whatever comes by the socket: an answer or a closed connection, and the emulator serves on."""
+    import http.client
+    import socket
+    from urllib.parse import urlsplit
+
+    place = urlsplit(emulator.url)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        found = b""
+        while block := connection.recv(65536):
+            found += block
+    assert answered in found.partition(b"\r\n")[0]
+    again = http.client.HTTPConnection(place.netloc)
+    again.request("GET", "/clock")
+    assert again.getresponse().status == 200
+    again.close()
