@@ -212,10 +212,23 @@ def masked(message: Message, request: Message) -> Message:
         return message
     made = type(message)()
     for path in request.read_mask.paths:
-        if snake(path.partition(".")[0]) not in message.DESCRIPTOR.fields_by_name:
-            raise ApiError("INVALID_ARGUMENT", f"Invalid read_mask: there is no field {path!r}.")
-    request.read_mask.MergeMessage(message, made)
+        _show(made, message, [snake(name) for name in path.split(".")], path)
     return made
+
+
+def _show(made: Message, message: Message, names: list[str], path: str) -> None:
+    """Take over one path; of what has no fields of its own (a struct, a map) the whole."""
+    name = names[0]
+    field = message.DESCRIPTOR.fields_by_name.get(name)
+    if field is None:
+        raise ApiError("INVALID_ARGUMENT", f"Invalid read_mask: there is no field {path!r}.")
+    kind = None if field.is_repeated else field.message_type
+    if len(names) > 1 and kind is not None and names[1] in kind.fields_by_name:
+        _show(getattr(made, name), getattr(message, name), names[1:], path)
+    elif field.is_repeated or (kind is not None and message.HasField(name)):
+        getattr(made, name).MergeFrom(getattr(message, name))
+    elif kind is None:
+        setattr(made, name, getattr(message, name))
 
 
 def _has_mask(request: Message) -> bool:
