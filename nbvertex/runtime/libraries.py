@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from . import arrays, carried, definitions, instances, tensors
+from . import arrays, carried, definitions, inline, instances, tensors
 
 Reduced = tuple[Any, ...]
 
@@ -48,6 +48,25 @@ def _whole(pickler: Pickler, obj: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------- matplotlib
+
+
+def _figure(pickler: Pickler, figure: Any) -> Any:
+    """A figure, and whether it would show as a picture."""
+    from IPython import get_ipython
+
+    _, args, state, *rest = figure.__reduce_ex__(2)
+    shell = get_ipython()  # type: ignore[no-untyped-call, unused-ignore]
+    return make_figure, (shell is not None and inline.is_on(shell), *args), state, *rest
+
+
+def make_figure(shows: bool, kind: type) -> Any:
+    """A figure, still empty."""
+    from IPython import get_ipython
+
+    shell = get_ipython()  # type: ignore[no-untyped-call, unused-ignore]
+    if shows and shell is not None:
+        inline.expect(shell)
+    return kind.__new__(kind)
 
 
 def _callbacks(pickler: Pickler, registry: Any) -> Any:
@@ -328,6 +347,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
 _HANDLERS: dict[str, Handler] = {
     "keras.src.saving.keras_saveable.KerasSaveable": _keras,
     "matplotlib.cbook.CallbackRegistry": _callbacks,
+    "matplotlib.figure.Figure": _figure,
     "pandas.core.internals.managers.SingleBlockManager": _manager,
     "plotly.basedatatypes.BaseFigure": _whole,
     "plotly.basedatatypes.BasePlotlyType": _whole,
