@@ -11,20 +11,22 @@ _SAID = re.compile(
     r"(?:nbvertex: )?(?P<notebook>[^\n]+?), (?:cell (?P<cell>\d+) \[step (?P<step>[^\]]+)\]|step (?P<only>[^,:]+))"
     r"(?:, line (?P<line>\d+))?: (?P<said>.+)"
 )
+_OF = re.compile(r"(?:nbvertex: )?step (?P<step>.+?) of (?P<notebook>[^\n:]+): (?P<said>.+)")
 
 
 def failure(text: str) -> StepFailed | None:
     """The failure that a line tells, with its place; None: it tells none."""
-    found = _SAID.fullmatch(text.strip())
+    found = _SAID.fullmatch(text.strip()) or _OF.fullmatch(text.strip())
     if found is None:
         return None
+    said = found.groupdict()
     place = Place(
-        notebook=found["notebook"],
-        cell=int(found["cell"]) if found["cell"] else None,
-        line=int(found["line"]) if found["line"] else None,
-        step=found["step"] or found["only"],
+        notebook=said["notebook"],
+        cell=int(said["cell"]) if said.get("cell") else None,
+        line=int(said["line"]) if said.get("line") else None,
+        step=said.get("step") or said.get("only"),
     )
-    return StepFailed(found["said"], place=place)
+    return StepFailed(said["said"], place=place)
 
 
 def first_failure(lines: Iterable[tuple[str, str]], notebook: str) -> StepFailed | None:

@@ -75,8 +75,9 @@ def taken(submission: Submission, job: Job, told: Mapping[str, Any]) -> Submissi
     state = service.state_of(told)
     error = service.error_of(told) if state != "done" else None
     job = replace(job, resource=told["name"], state=state, error=error)
-    seen = {**submission.seen, **_steps(submission, job, told)}
-    return replace(submission.having(job), seen=seen)
+    known = {**submission.seen, **_steps(submission, job, told)}
+    steps = [step for one in submission.jobs for step in one.steps]
+    return replace(submission.having(job), seen={step: known[step] for step in steps if step in known})
 
 
 def _steps(submission: Submission, job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:

@@ -12,7 +12,7 @@ VERBS = {
     "verify": "Run a notebook straight and as steps, and compare: cells, values, files.",
     "convert": "Write a notebook down for an engine: Vertex AI, Kubeflow, ...",
     "submit": "Submit a notebook to Vertex AI, and follow it to its end.",
-    "runs": "List, show, resume and remove runs.",
+    "runs": "List, show, resume, cancel and remove runs, here and at Vertex AI.",
     "emulator": "Serve Vertex AI and Cloud Storage on this machine, or run a program with them.",
     "doctor": "Say what is installed, what is missing, and the command that mends it.",
     "completion": "Print the completion script of a shell.",

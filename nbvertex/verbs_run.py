@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbvertex import console, usage
+from nbvertex import console, usage, verbs_remote
 from nbvertex.commandline import (
     Session,
     Verb,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nbvertex.actions.runs import Attempt, Told
     from nbvertex.events import RunResult
     from nbvertex.live import View
+    from nbvertex.submissions import Submission
 
 
 jobs = click.option(
@@ -197,14 +198,16 @@ def runs() -> None:
 @click.pass_obj
 def list_runs(session: Session, /, notebook: str | None, limit: int, as_json: bool) -> None:
     """List the runs, newest first; with --notebook only its own."""
-    from nbvertex.actions import runs
+    from nbvertex.actions import remote, runs
 
     named = notebook or _here(session)
-    found = runs.listed(runs.home_of(named), notebook=notebook, limit=limit)
+    home = runs.home_of(named)
+    found = runs.listed(home, notebook=notebook, limit=limit)
+    there = remote.listed(home, notebook=os.path.abspath(notebook) if notebook else None, limit=limit)
     if as_json:
-        print_json([runs.as_json(one) for one in found])
-    elif found:
-        say(_table(found))
+        print_json([*map(runs.as_json, found), *map(remote.as_json, there)])
+    elif found or there:
+        say(_table(found, there, limit))
     else:
         say(["nothing has been run here"], err=True)
 
@@ -216,9 +219,14 @@ def list_runs(session: Session, /, notebook: str | None, limit: int, as_json: bo
 @click.pass_obj
 def show_run(session: Session, /, run: str, notebook: str | None, as_json: bool) -> None:
     """Show a run: its parameters, steps, times and errors."""
-    from nbvertex.actions import runs
+    from nbvertex.actions import remote, runs
 
-    told = runs.shown(runs.home_of(notebook or _here(session)), run)
+    home = runs.home_of(notebook or _here(session))
+    there = remote.named(home, run)
+    if there is not None:
+        verbs_remote.show(home, there, as_json=as_json)
+        return
+    told = runs.shown(home, run)
     if as_json:
         print_json(runs.as_json(told))
     else:
@@ -236,14 +244,22 @@ def logs(
     session: Session, /, run: str, step: str | None, notebook: str | None, attempt: int | None, as_json: bool
 ) -> None:
     """Print what the cells of a run printed."""
-    from nbvertex.actions import runs
+    from nbvertex.actions import remote, runs
 
-    found = runs.logs(runs.home_of(notebook or _here(session)), run, step=step, attempt=attempt)
+    home = runs.home_of(notebook or _here(session))
+    there = remote.named(home, run)
+    if there is not None:
+        verbs_remote.print_logs(home, there, step, as_json=as_json)
+        return
+    found = runs.logs(home, run, step=step, attempt=attempt)
     if as_json:
         print_json([runs.attempt_json(one, cells=True) for one in found])
     else:
         for one in found:
             _print_log(one)
+
+
+runs.add_command(verbs_remote.cancel)
 
 
 @runs.command("resume")
@@ -305,16 +321,25 @@ def _here(session: Session) -> str | None:
         return None
 
 
-def _table(found: list[Told]) -> Iterator[str]:
+def _table(found: list[Told], there: list[Submission], limit: int) -> Iterator[str]:
     from nbvertex.actions.running import near
     from nbvertex.picture import columns
 
-    rows = [("RUN", "STATE", "STARTED", "TOOK", "STEPS", "NOTEBOOK")]
+    rows = [(one.started, verbs_remote.row(one)) for one in there]
     for told in found:
         steps = ", ".join(f"{count} {state}" for state, count in sorted(told.states.items()))
         run = told.run
-        rows.append((run.id, run.state, _clock(run.started), _took(told.seconds), steps, near(run.notebook)))
-    yield from columns(rows)
+        shown = (
+            run.id,
+            run.state,
+            verbs_remote.clock(run.started),
+            verbs_remote.took(told.seconds),
+            steps,
+            near(run.notebook),
+        )
+        rows.append((run.started, shown))
+    newest = [row for _, row in sorted(rows, reverse=True)[:limit]]
+    yield from columns([("RUN", "STATE", "STARTED", "TOOK", "STEPS", "NOTEBOOK"), *newest])
 
 
 def _described(told: Told) -> Iterator[str]:
@@ -324,8 +349,8 @@ def _described(told: Told) -> Iterator[str]:
     run = told.run
     said = [
         ("notebook", near(run.notebook)),
-        ("started", _clock(run.started)),
-        ("took", _took(told.seconds)),
+        ("started", verbs_remote.clock(run.started)),
+        ("took", verbs_remote.took(told.seconds)),
         ("parameters", ", ".join(f"{name} = {value!r}" for name, value in run.parameters.items())),
         ("output", near(run.output) if run.output else ""),
         ("commit", (run.commit or "") + (" with changes" if run.dirty else "")),
@@ -341,7 +366,7 @@ def _described(told: Told) -> Iterator[str]:
         count = f"attempt {row.attempt}" if row.attempt > 1 else ""
         source = f"from run {attempt.source}" if attempt.source else (row.error or "").partition("\n")[0]
         source = f"{row.item}  {source}".rstrip() if row.item else source
-        rows.append((f"  {attempt.name}", row.state, _took(attempt.seconds), count, source))
+        rows.append((f"  {attempt.name}", row.state, verbs_remote.took(attempt.seconds), count, source))
     yield from ["", "steps", *columns(rows)]
 
 
@@ -355,13 +380,3 @@ def _print_log(attempt: Attempt) -> None:
         for output in cell.outputs:
             say(printed(output))
             _print_traceback("\n".join(output.get("traceback", ())).splitlines())
-
-
-def _clock(seconds: float) -> str:
-    import time
-
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _took(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:.2f} s"
