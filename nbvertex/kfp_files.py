@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nbvertex import container_files, kfp_spec, templating
+from nbvertex import container_files, kfp_graph, kfp_names, kfp_spec, templating
 from nbvertex.errors import ProblemsFound
+from nbvertex.kfp_graph import Parts
 from nbvertex.kfp_spec import Component, Spec
-from nbvertex.pipeline import Parameter
+from nbvertex.pipeline import Parameter, Resources
 from nbvertex.runtime import orders
 from nbvertex.target import Settings
 
@@ -28,7 +29,7 @@ def files(spec: Spec, settings: Settings, *, target: str) -> dict[str, str]:
     """
     _check(spec)
     found = {
-        "pipeline.yaml": kfp_spec.as_yaml(kfp_spec.document(spec), head=_head(spec, target)),
+        "pipeline.yaml": kfp_spec.as_yaml(kfp_graph.document(spec), head=_head(spec, target)),
         "pipeline.py": templating.render("kfp/pipeline.py.jinja", _values(spec, target)),
         "boot.py": kfp_spec.BOOT,
         **{f"kit/{number}.txt": piece for number, piece in enumerate(spec.kit)},
@@ -75,16 +76,15 @@ def _head(spec: Spec, target: str) -> str:
 
 def cell_name(one: Component, position: int, text: str) -> str:
     """The file of a cell."""
-    return f"{position:03d}_{one.names.function}.{'py' if orders.is_plain(text) else 'json'}"
+    stem = one.names.function.removesuffix(kfp_names.SUFFIXES[one.part.role])
+    return f"{position:03d}_{stem}.{'py' if orders.is_plain(text) else 'json'}"
 
 
 def _cells(one: Component) -> Iterator[tuple[str, str]]:
-    for cell in one.step.cells:
+    for cell in one.step.cells if one.part.texts else ():
         name = cell_name(one, cell.position, cell.source)
-        yield (
-            f"cells/{name}",
-            cell.source if name.endswith(".py") else orders.as_json(orders.worded(cell.source)),
-        )
+        plain = name.endswith(".py")
+        yield f"cells/{name}", cell.source if plain else orders.as_json(orders.worded(cell.source))
 
 
 def _values(spec: Spec, target: str) -> dict[str, Any]:
@@ -94,7 +94,9 @@ def _values(spec: Spec, target: str) -> dict[str, Any]:
         "kits": len(spec.kit),
         "name": spec.name,
         "description": kfp_spec.description(spec),
-        "steps": [_step(spec, one) for one in spec.components],
+        "components": [_component(one) for one in spec.components],
+        "typed": any(one.part.role == "gather" for one in spec.components),
+        "statements": [line for parts in spec.steps.values() for line in _statements(spec, parts)],
         "parameters": [_parameter(one) for one in spec.pipeline.parameters],
     }
 
@@ -108,32 +110,84 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _step(spec: Spec, one: Component) -> dict[str, Any]:
+def _component(one: Component) -> dict[str, Any]:
     cells = ", ".join(str(cell.position) for cell in one.step.cells)
+    inputs = [
+        (one.inputs[parameter.name], _KINDS.get(parameter.kind, "str"))
+        for parameter in (one.traveller.parameters if one.inputs else ())
+    ]
     return {
         "function": one.names.function,
-        "about": f"Step {one.step.title or one.step.name}, cells {cells}.",
+        "about": f"Step {one.shown}, cells {cells}.",
         "before": list(one.before),
+        "rounds": one.part.role == "gather",
+        "item": one.part.role == "round",
         "outputs": list(one.outputs.items()),
-        "inputs": [
-            (one.inputs[parameter.name], _KINDS.get(parameter.kind, "str"))
-            for parameter in one.traveller.parameters
-        ],
+        "answers": [(name, {"BOOLEAN": "bool", "LIST": "list"}[kind]) for name, kind in one.answers.items()],
+        "inputs": inputs,
         "image": one.image,
         "kit": one.kit[0] if one.before else None,
-        "cells": [cell_name(one, cell.position, cell.source) for cell in one.step.cells],
-        "sources": [(name, spec.names[step].function) for name, step in one.before.items()],
+        "cells": [cell_name(one, c.position, c.source) for c in (one.step.cells if one.part.texts else ())],
+    }
+
+
+def _statements(spec: Spec, parts: Parts) -> Iterator[dict[str, Any]]:
+    """The lines of the pipeline for one step."""
+    depth = 0
+    if "decide" in parts:
+        yield _call(spec, parts["decide"], 0)
+        yield {"kind": "if", "depth": 0, "task": parts["decide"].names.function}
+        depth = 1
+    if "list" in parts:
+        yield _call(spec, parts["list"], depth)
+    if "round" in parts:
+        lister = kfp_graph.lists(parts)
+        listed = None if lister is None else lister.names.function
+        yield {"kind": "for", "depth": depth, "task": listed, "items": list(parts["round"].part.items)}
+        yield _call(spec, parts["round"], depth + 1)
+        yield _call(spec, parts["gather"], depth, rounds=parts["round"].names.function)
+    else:
+        yield _call(spec, parts["run"], depth)
+    last = parts["gather" if "gather" in parts else "run"].names.function
+    if "decide" in parts:
+        yield {"kind": "else", "depth": 0}
+        yield _call(spec, parts["skip"], 1)
+        skipped = parts["skip"].names.function
+        yield {"kind": "oneof", "depth": 0, "name": _state(parts), "tasks": [last, skipped]}
+
+
+def _state(parts: Parts) -> str:
+    """What the pipeline calls what a step leaves, where that is one of two."""
+    return f"{parts['run' if 'run' in parts else 'round'].names.function}_state"
+
+
+def _source(parts: Parts) -> dict[str, str | None]:
+    """Where later steps have what a step leaves from."""
+    if "decide" in parts:
+        return {"state": _state(parts), "task": None}
+    return {"state": None, "task": parts["gather" if "gather" in parts else "run"].names.function}
+
+
+def _call(spec: Spec, one: Component, depth: int, *, rounds: str | None = None) -> dict[str, Any]:
+    return {
+        "kind": "call",
+        "depth": depth,
+        "function": one.names.function,
+        "sources": [{"name": name, **_source(spec.steps[step])} for name, step in one.before.items()],
         "given": [(given, name) for name, given in one.inputs.items()],
+        "item": one.part.role == "round",
+        "rounds": rounds,
         "settings": [(method, list(said)) for method, said in _settings(one)],
     }
 
 
 def _settings(one: Component) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     asked, options = one.step.resources, one.step.options
-    shown = one.step.title or one.step.name
-    if shown != one.names.task:
-        yield "set_display_name", [("", shown)]
+    if one.shown != one.names.task:
+        yield "set_display_name", [("", one.shown)]
     yield "set_caching_options", [("", one.cached)]
+    if one.part.role not in ("run", "round"):
+        asked = Resources()
     if asked.cpu is not None:
         yield "set_cpu_limit", [("", asked.cpu)]
     if asked.memory is not None:

@@ -7,12 +7,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from nbvertex.travel import Traveller
+from nbvertex.travel import Role, Traveller
 
 _TAKEN = frozenset(
-    "Path annotations base64 command compiler dsl json kfp kit list pipeline said state words arguments "
-    "int float bool str dict KIT HERE BOOT IMAGE DIGEST main".split()
+    "Path annotations base64 command compiler dsl json kfp kit list pipeline said state words "
+    "item read cells List int float bool str dict KIT HERE BOOT IMAGE DIGEST main".split()
 )
 
 
@@ -29,29 +30,40 @@ class Names:
     task: str
 
 
-def steps(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, Names]:
-    """Name of a step -> what it is called; no two are called the same.
+SUFFIXES: Mapping[Role, str] = MappingProxyType(
+    {"run": "", "round": "", "decide": "_when", "skip": "_skipped", "list": "_items", "gather": "_lists"}
+)
+
+
+def parts(steps: Iterable[Traveller], taken: Iterable[str] = ()) -> dict[tuple[str, Role], Names]:
+    """What the parts of steps are called; no two are called the same.
 
     Args:
-        names: of the steps, in notebook order.
+        steps: in notebook order.
         taken: Python names that mean something else.
     """
     used = {name.lower() for name in (*_TAKEN, *taken)}
-    found: dict[str, Names] = {}
-    for place, name in enumerate(names, 1):
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-        function = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or f"step_{place}"
-        if not function[0].isalpha() or keyword.iskeyword(function) or function in used:
-            function = f"step_{function}"
-        stem, number = function, 2
-        while function in used:
-            function, number = f"{stem}_{number}", number + 1
-        used.add(function)
-        found[name] = Names(function, function.replace("_", "-"))
+    found: dict[tuple[str, Role], Names] = {}
+    for place, one in enumerate(steps, 1):
+        stem = _stem(one.step.name, place)
+        free, number = stem, 2
+        while any(free + SUFFIXES[part.role] in used for part in one.parts):
+            free, number = (f"step_{stem}", number) if free == stem else (f"step_{stem}_{number}", number + 1)
+        for part in one.parts:
+            function = free + SUFFIXES[part.role]
+            used.add(function)
+            found[one.step.name, part.role] = Names(function, function.replace("_", "-"))
     return found
+
+
+def _stem(name: str, place: int) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    function = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or f"step_{place}"
+    return f"step_{function}" if not function[0].isalpha() or keyword.iskeyword(function) else function
 
 
 def inputs(step: Traveller, before: Iterable[str]) -> Mapping[str, str]:
     """Name of a parameter -> what the step's component calls it: its own artifacts have names, too."""
-    taken = {"state", "page", "metrics", *before, *(f"value_{value}" for value in step.values)}
+    own = {"state", "page", "metrics", "item", "rounds"}
+    taken = {*own, *before, *(f"value_{value}" for value in step.values)}
     return {one.name: f"{one.name}_given" if one.name in taken else one.name for one in step.parameters}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nbvertex import cache, kfp_names, kfp_types
@@ -13,7 +13,7 @@ from nbvertex.bundle import Bundle
 from nbvertex.kfp_names import Names
 from nbvertex.pipeline import Json, Parameter, Pipeline, Step
 from nbvertex.runtime import executor, orders
-from nbvertex.travel import Traveller, has_default
+from nbvertex.travel import Part, Role, Traveller, has_default
 
 SDK = "kfp-2.14.0"  # whose documents these are like
 _VERSION = "0.0.1"
@@ -58,44 +58,52 @@ os.execv(sys.executable, [sys.executable, os.path.join(folder, "runtime"), "task
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A step as a component.
+    """A part of a step as a component.
 
     Args:
-        traveller: the step.
+        traveller, part: the step, and what this does for it.
         names: what it is called.
         before: name of an input artifact -> the step that leaves it, all that it comes after.
         inputs: name of a parameter of the notebook -> what the component calls it.
-        kinds: the values that it shows as artifacts -> their type.
+        outputs: name of an output artifact -> its type.
         kit: the words that carry the runtime, or say where an earlier step has left it.
-        said: the step as JSON.
+        said: the order as JSON.
         words: its cells.
         image: its container image.
         cached: its result may be taken from an earlier run.
-        after: the steps whose end it waits for.
     """
 
     traveller: Traveller
+    part: Part
     names: Names
     before: Mapping[str, str]
     inputs: Mapping[str, str]
-    kinds: Mapping[str, str]
+    outputs: Mapping[str, str]
     kit: tuple[str, ...]
     said: str
     words: tuple[str, ...]
     image: str
     cached: bool
-    after: tuple[str, ...]
 
     @property
     def step(self) -> Step:
         return self.traveller.step
 
     @property
-    def outputs(self) -> dict[str, str]:
-        """Name of an output artifact -> its type."""
-        metrics = {executor.METRICS: "Metrics"} if self.traveller.measures else {}
-        values = {f"value_{name}": kind for name, kind in self.kinds.items()}
-        return {executor.STATE: "Artifact", executor.PAGE: "HTML", **metrics, **values}
+    def answers(self) -> dict[str, str]:
+        """Name of an output parameter -> its type."""
+        holds = {executor.HOLDS: "BOOLEAN"} if self.part.role == "decide" else {}
+        lists = self.part.role == "list" or "then" in self.part.said.get("task", {})
+        return {**holds, executor.ITEMS: "LIST"} if lists else holds
+
+    @property
+    def shown(self) -> str:
+        """What users see it called."""
+        shown = self.step.title or self.step.name
+        return shown if self.part.role in ("run", "round") else f"{shown} {_SHOWN[self.part.role]}"
+
+
+_SHOWN = {"decide": "when", "skip": "skipped", "list": "items", "gather": "lists"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +114,20 @@ class Spec:
         name: what it is called there.
         pipeline: the pipeline.
         digest: of the runtime.
-        components: of its steps, in notebook order.
+        steps: name of a step -> its components by role, in notebook order.
         kit: the runtime as lines of text.
     """
 
     name: str
     pipeline: Pipeline
     digest: str
-    components: tuple[Component, ...]
+    steps: Mapping[str, Mapping[Role, Component]]
     kit: tuple[str, ...] = ()
-    names: Mapping[str, Names] = field(default_factory=dict)
+
+    @property
+    def components(self) -> list[Component]:
+        """All of them, in notebook order."""
+        return [one for parts in self.steps.values() for one in parts.values()]
 
 
 def pipeline_name(text: str) -> str:
@@ -135,12 +147,13 @@ def make(pipeline: Pipeline, bundle: Bundle, image: str | None, name: str) -> Sp
     """
     called = pipeline_name(name or pipeline.name)
     taken = [called.replace("-", "_"), *(one.name for one in pipeline.parameters)]
-    names = kfp_names.steps([step.name for step in pipeline.steps], taken)
-    kinds = kfp_types.kinds(pipeline)
+    names = kfp_names.parts(bundle.steps, taken)
     kit = _pieces(bundle.kit)
-    default = image or f"python:{bundle.python}"
-    components = tuple(_component(bundle, one, names, kinds, kit, default) for one in bundle.steps)
-    return Spec(called, pipeline, bundle.digest, components, kit, names)
+    making = _Making(bundle, names, kfp_types.kinds(pipeline), kit, image or f"python:{bundle.python}")
+    steps = {
+        one.step.name: {part.role: making.component(one, part) for part in one.parts} for one in bundle.steps
+    }
+    return Spec(called, pipeline, bundle.digest, steps, kit)
 
 
 def _pieces(kit: bytes) -> tuple[str, ...]:
@@ -150,34 +163,59 @@ def _pieces(kit: bytes) -> tuple[str, ...]:
     return tuple("\n".join(lines[at : at + many]) + "\n" for at in range(0, len(lines), many))
 
 
-def _component(
-    bundle: Bundle,
-    one: Traveller,
-    names: Mapping[str, Names],
-    kinds: Mapping[str, kfp_types.Kind],
-    kit: tuple[str, ...],
-    image: str,
-) -> Component:
-    steps = bundle.pipeline.steps
-    before = {
-        f"{executor.BEFORE}{names[steps[place].name].function}": steps[place].name for place in one.before.all
-    }
-    inputs = kfp_names.inputs(one, before)
-    first = next(iter(before), None)
-    said = {**one.said, "parameters": [_renamed(said, inputs) for said in one.said.get("parameters", ())]}
-    return Component(
-        traveller=one,
-        names=names[one.step.name],
-        before=before,
-        inputs=inputs,
-        kinds={name: kinds.get(name, "Artifact") for name in one.values},
-        kit=kit if first is None else (f"{path_of('inputs', first)}/{executor.KIT}",),
-        said=orders.as_json(said if said["parameters"] else one.said),
-        words=tuple(word for text in one.texts for word in orders.worded(text)),
-        image=one.step.resources.image or image,
-        cached=_cached(one.step),
-        after=tuple(steps[place].name for place in one.before.direct),
-    )
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """What all components are made of; see `make`."""
+
+    bundle: Bundle
+    names: Mapping[tuple[str, Role], Names]
+    kinds: Mapping[str, kfp_types.Kind]
+    kit: tuple[str, ...]
+    image: str
+
+    def component(self, one: Traveller, part: Part) -> Component:
+        """A part of a step as a component."""
+        before = {f"{executor.BEFORE}{self._function(place)}": self._name(place) for place in one.before.all}
+        runs = part.role in ("run", "round")
+        inputs = kfp_names.inputs(one, before) if runs else {}
+        first = next(iter(before), None)
+        said = dict(part.said)
+        if inputs:
+            said["parameters"] = [_renamed(said, inputs) for said in part.said["parameters"]]
+        return Component(
+            traveller=one,
+            part=part,
+            names=self.names[one.step.name, part.role],
+            before=before,
+            inputs=inputs,
+            outputs=self._outputs(one, part),
+            kit=self.kit if first is None else (f"{path_of('inputs', first)}/{executor.KIT}",),
+            said=orders.as_json(said),
+            words=tuple(word for text in part.texts for word in orders.worded(text)),
+            image=one.step.resources.image or self.image,
+            cached=_cached(one.step),
+        )
+
+    def _name(self, place: int) -> str:
+        return self.bundle.pipeline.steps[place].name
+
+    def _function(self, place: int) -> str:
+        roles: tuple[Role, ...] = ("run", "round")
+        return next(
+            self.names[self._name(place), r].function for r in roles if (self._name(place), r) in self.names
+        )
+
+    def _outputs(self, one: Traveller, part: Part) -> dict[str, str]:
+        outputs = {executor.STATE: "Artifact"}
+        if part.role in ("run", "round", "gather"):
+            outputs[executor.PAGE] = "HTML"
+        if part.role in ("run", "round") and one.measures:
+            outputs[executor.METRICS] = "Metrics"
+        if part.role == "run":
+            outputs |= {f"value_{name}": self.kinds.get(name, "Artifact") for name in one.values}
+        if part.role == "gather":
+            outputs |= {f"value_{name}": "Artifact" for name in one.values}
+        return outputs
 
 
 def _renamed(said: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -213,25 +251,6 @@ def arguments(spec: Spec, component: Component) -> list[str]:
 # --- the document -----------------------------------------------------------------------------------------
 
 
-def document(spec: Spec) -> dict[str, Any]:
-    """The document as plain data."""
-    inputs = {one.name: parameter_input(one) for one in spec.pipeline.parameters}
-    info = {"name": spec.name, "description": description(spec)}
-    root: dict[str, Any] = {"dag": {"tasks": {c.names.task: _task(spec, c) for c in spec.components}}}
-    if inputs:
-        root["inputDefinitions"] = {"parameters": inputs}
-    return {
-        "components": {f"comp-{c.names.task}": _definition(spec, c) for c in spec.components},
-        "deploymentSpec": {
-            "executors": {f"exec-{c.names.task}": {"container": _container(spec, c)} for c in spec.components}
-        },
-        "pipelineInfo": info,
-        "root": root,
-        "schemaVersion": "2.1.0",
-        "sdkVersion": SDK,
-    }
-
-
 def description(spec: Spec) -> str:
     """What is said of the pipeline."""
     return spec.pipeline.description.strip() or f"The steps of {spec.pipeline.notebook}"
@@ -260,35 +279,44 @@ def parameter_input(parameter: Parameter) -> dict[str, Any]:
     return said
 
 
-def _schema(kind: str) -> dict[str, Any]:
+def schema(kind: str) -> dict[str, Any]:
+    """The type of an artifact."""
     return {"artifactType": {"schemaTitle": f"system.{kind}", "schemaVersion": _VERSION}}
 
 
-def _definition(spec: Spec, component: Component) -> dict[str, Any]:
-    inputs: dict[str, Any] = {}
-    if component.before:
-        inputs["artifacts"] = {name: _schema("Artifact") for name in component.before}
-    if component.inputs:
-        inputs["parameters"] = {
-            component.inputs[one.name]: {"parameterType": parameter_type(one), "isOptional": True}
-            for one in component.traveller.parameters
-        }
-    said: dict[str, Any] = {"executorLabel": f"exec-{component.names.task}"}
-    if inputs:
-        said["inputDefinitions"] = inputs
-    said["outputDefinitions"] = {
-        "artifacts": {name: _schema(kind) for name, kind in component.outputs.items()}
+def definition(component: Component) -> dict[str, Any]:
+    """A component: what goes in and out."""
+    artifacts = {name: schema("Artifact") for name in component.before}
+    if component.part.role == "gather":
+        artifacts[executor.ROUNDS] = {**schema("Artifact"), "isArtifactList": True}
+    parameters = {
+        component.inputs[one.name]: {"parameterType": parameter_type(one), "isOptional": True}
+        for one in (component.traveller.parameters if component.inputs else ())
     }
+    if component.part.role == "round":
+        parameters[executor.ITEM] = {"parameterType": "STRING"}
+    said: dict[str, Any] = {"executorLabel": f"exec-{component.names.task}"}
+    inputs = {"artifacts": artifacts, "parameters": parameters}
+    if artifacts or parameters:
+        said["inputDefinitions"] = {key: value for key, value in inputs.items() if value}
+    said["outputDefinitions"] = {
+        "artifacts": {name: schema(kind) for name, kind in component.outputs.items()}
+    }
+    if component.answers:
+        said["outputDefinitions"]["parameters"] = {
+            name: {"parameterType": kind} for name, kind in component.answers.items()
+        }
     return said
 
 
-def _container(spec: Spec, component: Component) -> dict[str, Any]:
+def container(spec: Spec, component: Component) -> dict[str, Any]:
+    """What a component runs, and on what."""
     said: dict[str, Any] = {
         "image": component.image,
         "command": ["python3", "-c", BOOT],
         "args": arguments(spec, component),
     }
-    resources = dict(_resources(component.step))
+    resources = dict(_resources(component.step)) if component.part.role in ("run", "round") else {}
     return {**said, "resources": resources} if resources else said
 
 
@@ -347,42 +375,6 @@ def gpu_type(text: str) -> str | None:
     """The service's name of a type of GPU; None where it has none of that name."""
     plain = text.lower().replace("_", "-").removeprefix("nvidia-").removeprefix("tesla-")
     return GPUS.get(plain)
-
-
-def task_inputs(spec: Spec, component: Component) -> dict[str, Any]:
-    """Where a task's inputs come from."""
-    said: dict[str, Any] = {}
-    if component.before:
-        said["artifacts"] = {
-            name: {
-                "taskOutputArtifact": {
-                    "outputArtifactKey": executor.STATE,
-                    "producerTask": spec.names[step].task,
-                }
-            }
-            for name, step in component.before.items()
-        }
-    if component.inputs:
-        said["parameters"] = {
-            given: {"componentInputParameter": name} for name, given in component.inputs.items()
-        }
-    return said
-
-
-def _task(spec: Spec, component: Component) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "taskInfo": {"name": component.step.title or component.step.name},
-        "componentRef": {"name": f"comp-{component.names.task}"},
-        "cachingOptions": {"enableCache": True} if component.cached else {},
-    }
-    inputs = task_inputs(spec, component)
-    if inputs:
-        said["inputs"] = inputs
-        if component.before:
-            said["dependentTasks"] = sorted(spec.names[step].task for step in component.before.values())
-    if component.step.options.retries:
-        said["retryPolicy"] = {"maxRetryCount": component.step.options.retries, **BACKOFF}
-    return said
 
 
 BACKOFF: dict[str, Any] = {"backoffDuration": "10s", "backoffFactor": 2.0, "backoffMaxDuration": "3600s"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nbvertex import grammar
 from nbvertex.early import Early
 from nbvertex.pipeline import Pipeline
 from nbvertex.plan import Planned
@@ -57,7 +58,14 @@ def before(pipeline: Pipeline, steps: Sequence[Planned]) -> tuple[Before, ...]:
 
 def _binds_what_it_takes(other: Planned, planned: Planned) -> bool:
     """Whether a step is handed a name of another's that it does not read by itself: it deletes it, or a function reads it."""
-    return not set(planned.wanted or ()).isdisjoint(other.step.facts.binds)
+    return not {*(planned.wanted or ()), *_marks(planned)}.isdisjoint(other.step.facts.binds)
+
+
+def _marks(planned: Planned) -> tuple[str, ...]:
+    """The names that the marks on a step read; those that a round leaves alone hold what they held before."""
+    when, each = planned.step.options.when, planned.step.options.each
+    looped = (each.source, *each.gathers) if each else ()
+    return (*(grammar.names(when.test) if when else ()), *looped)
 
 
 def _comes_after_all(planned: Planned, early: Early) -> bool:

@@ -5,14 +5,35 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from nbvertex import ipython_syntax, plan, precedence
-from nbvertex.pipeline import Parameter, Pipeline, Step
+import msgspec
+
+from nbvertex import grammar, ipython_syntax, plan, precedence
+from nbvertex.pipeline import Cell, Each, Parameter, Pipeline, Step, When
 from nbvertex.precedence import Before
-from nbvertex.runtime import orders
+from nbvertex.runtime import items, orders
 
 METRICS = "metrics"  # the name of a dict of numbers that counts without a mark
+Role: TypeAlias = Literal["run", "decide", "skip", "list", "round", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one container does for a step.
+
+    Args:
+        role: it runs the step, decides its condition, stands in for it where that does not hold, lists what it runs
+            over, is one round of it, or gathers its rounds.
+        said: as `runtime.orders.read` takes it, without the sources of cells.
+        texts: these.
+        items: what a round may be given, each in a few words, where that is known.
+    """
+
+    role: Role
+    said: Mapping[str, Any]
+    texts: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +44,7 @@ class Traveller:
         step: the step.
         index: its place in notebook order.
         before: the steps that must have ended.
-        said: the step as `runtime.orders.read` takes it, without its cells' sources.
-        texts: these.
+        parts: what its containers do; most steps have one part.
         parameters: those that may be injected into it.
         measures: names whose numbers are its metrics.
         values: the names that flow out of it to later steps.
@@ -33,15 +53,15 @@ class Traveller:
     step: Step
     index: int
     before: Before
-    said: Mapping[str, Any]
-    texts: tuple[str, ...]
+    parts: tuple[Part, ...]
     parameters: tuple[Parameter, ...] = ()
     measures: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
 
     def needing(self, requirements: tuple[str, ...]) -> Traveller:
         """The same step, for which these must be installed."""
-        return replace(self, said={**self.said, "requirements": list(requirements)})
+        wanted = {"requirements": list(requirements)}
+        return replace(self, parts=tuple(replace(one, said={**one.said, **wanted}) for one in self.parts))
 
 
 def travellers(pipeline: Pipeline) -> tuple[Traveller, ...]:
@@ -55,7 +75,7 @@ def _traveller(pipeline: Pipeline, planned: plan.Planned, before: Before) -> Tra
     step = planned.step
     own = {cell.position for cell in step.cells}
     parameters = tuple(p for p in pipeline.parameters if own & {p.cell, *p.again})
-    measures = _measures(step)
+    measures = (METRICS,) if METRICS in step.facts.binds or METRICS in step.facts.mutates else ()
     values = _values(pipeline, step)
     said = {
         "format": orders.FORMAT,
@@ -75,27 +95,86 @@ def _traveller(pipeline: Pipeline, planned: plan.Planned, before: Before) -> Tra
         "values": list(values),
         "timeout": step.options.timeout,
     }
-    kept = {
-        key: value
-        for key, value in said.items()
-        if key in _ALWAYS or not (value is None or value is False or value == [])
-    }
-    return Traveller(
-        step,
-        planned.index,
-        before,
-        kept,
-        tuple(cell.source for cell in step.cells),
-        parameters,
-        measures,
-        values,
-    )
+    texts = tuple(cell.source for cell in step.cells)
+    parts = tuple(_parts(step, {k: v for k, v in said.items() if k in _ALWAYS or not _is_nothing(v)}, texts))
+    return Traveller(step, planned.index, before, parts, parameters, measures, values)
 
 
 _ALWAYS = ("wanted", "live", "cells")  # an empty list is not the same as none there
 
 
-def _cell(cell: Any) -> dict[str, Any]:
+def _is_nothing(value: Any) -> bool:
+    return value is None or value is False or value == []
+
+
+def _parts(step: Step, said: dict[str, Any], texts: tuple[str, ...]) -> Iterator[Part]:
+    when, each = step.options.when, step.options.each
+    listing = each is not None and each.items is None
+    if when is not None:
+        yield _decide(when, each if listing else None, said)
+        yield _skip(when, said)
+        said = _wanting(said, grammar.names(when.test))
+    if each is None:
+        yield Part("run", said, texts)
+        return
+    if listing and when is None:
+        yield Part("list", _alone(said, _source(each), _list(each)))
+    yield _round(each, said, texts)
+    task = {"kind": "gather", "name": each.name, "gathers": list(each.gathers), "seeds": list(each.seeds)}
+    wanting = _wanting(said, (*_source(each), *each.gathers))
+    yield Part("gather", {**wanting, "task": task}, texts)
+
+
+def _wanting(said: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The same, with names that its marks read: whoever comes later checks that they were what they should be."""
+    wanted = said["wanted"]
+    return {**said, "wanted": None if wanted is None else sorted({*wanted, *names})}
+
+
+def _alone(said: dict[str, Any], names: tuple[str, ...], task: dict[str, Any]) -> dict[str, Any]:
+    """A part that runs no cell."""
+    kept = {key: said[key] for key in ("format", "notebook", "pipeline", "step", "index")}
+    return {**kept, "cells": [], "wanted": sorted(names), "live": [], "task": task}
+
+
+def _decide(when: When, each: Each | None, said: dict[str, Any]) -> Part:
+    """Decides a condition, and then lists what the step runs over."""
+    names = grammar.names(when.test)
+    task: dict[str, Any] = {
+        "kind": "decide",
+        "text": f"when {when.text}",
+        "test": msgspec.to_builtins(when.test),
+        "names": list(names),
+    }
+    if each is not None:
+        task["then"] = _list(each)
+    return Part("decide", _alone(said, names, task))
+
+
+def _skip(when: When, said: dict[str, Any]) -> Part:
+    return Part("skip", _alone(said, grammar.names(when.test), {"kind": "skip"}))
+
+
+def _source(each: Each) -> tuple[str, ...]:
+    return (each.source,) if each.source else ()
+
+
+def _list(each: Each) -> dict[str, Any]:
+    return {"kind": "list", "text": f"each {each.text}: `{each.source}`", "source": each.source}
+
+
+def _round(each: Each, said: dict[str, Any], texts: tuple[str, ...]) -> Part:
+    task: dict[str, Any] = {"kind": "round", "name": each.name, "source": each.source}
+    shown: tuple[str, ...] = ()
+    if each.items is not None:
+        found = [items.described(ast.literal_eval(item.source)) for item in each.items]
+        task["items"] = {str(number): one["item"] for number, one in enumerate(found)}
+        shown = tuple(f"{number}: {item.source}" for number, item in enumerate(each.items))
+    said = {key: value for key, value in said.items() if key != "values"}
+    return Part("round", {**_wanting(said, _source(each)), "task": task}, texts, shown)
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
     said = {"position": cell.position, "count": cell.count}
     return {**said, "may_fail": True} if cell.may_fail else said
 
@@ -115,10 +194,6 @@ def _parameter(parameter: Parameter, own: set[int]) -> dict[str, Any]:
 def has_default(parameter: Parameter) -> bool:
     """Whether its default is a literal, and not an expression that only the cell can compute."""
     return parameter.default is not None or parameter.source.strip() in ("", "None")
-
-
-def _measures(step: Step) -> tuple[str, ...]:
-    return (METRICS,) if METRICS in step.facts.binds or METRICS in step.facts.mutates else ()
 
 
 def _values(pipeline: Pipeline, step: Step) -> tuple[str, ...]:

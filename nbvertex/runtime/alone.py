@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from . import attempt, deltas, needs, page, workplace
+from . import attempt, deltas, needs, page, plots, workplace
 from .jobs import CellEnded, Died, Done, Event, Failed, Job, Output, Refused, Result, Revised
 from .orders import Order
 
-PAGE, NOTEBOOK = "cells.html", "cells.ipynb"
+PAGE, NOTEBOOK = "cells.html", plots.CELLS
 DONE, FAILED, REFUSED = 0, 1, 2
 
 
@@ -27,32 +27,44 @@ class Ran:
         code: the exit code.
         delta: what it left; None where it did not end well.
         metrics: its numbers.
+        told: the answer to its task.
     """
 
     code: int
     delta: deltas.Delta | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run(
-    order: Order,
-    *,
-    ancestors: Sequence[str],
-    out: str,
-    values: Mapping[str, Any],
-    kit: str | None = None,
-    environ: Mapping[str, str] = os.environ,
-    run_job: attempt.RunsJobs = attempt.run,
-) -> Ran:
+@dataclass(frozen=True)
+class Given:
+    """What a step finds.
+
+    Args:
+        ancestors: the folders that the steps before it left.
+        rounds: those that its own rounds left, where it gathers them.
+        values: of parameters, by name.
+        item: which round it is and the item in a few words, like ``0: 0.1``.
+        kit: the folder with what came along: ``beside`` holds the modules and files beside the notebook, ``site``
+            packages.
+        environ: the environment variables of its process.
+    """
+
+    ancestors: Sequence[str] = ()
+    rounds: Sequence[str] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    item: str = ""
+    kit: str | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+def run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs = attempt.run) -> Ran:
     """Run a step.
 
     Args:
         order: the step.
-        ancestors: the folders that the steps before it left.
+        given: what it finds.
         out: the folder for what it leaves.
-        values: of parameters, by name.
-        kit: the folder with what came along: ``beside`` holds the modules and files beside the notebook, ``site`` packages.
-        environ: the environment variables of its process.
         run_job: runs its cells in a process.
 
     Returns:
@@ -60,21 +72,24 @@ def run(
     """
     os.makedirs(out, exist_ok=True)
     try:
-        found = [deltas.read(folder) for folder in ancestors]
+        found = [deltas.read(folder) for folder in given.ancestors]
         if any(delta.ended for delta in found):
-            return _nothing(order, out)
-        world = deltas.merge(found)
-        seen, held = world.inputs(order.wanted)
+            return _left_out(order, out, deltas.Seen(), ended=True)
+        rounds = [deltas.read(folder) for folder in given.rounds]
+        work, world = plots.plot(order, found, rounds, given.item)
     except (deltas.Unreadable, deltas.NotTheSame) as error:
         _say(f"step {order.step} of {order.notebook}: {error}")
         return Ran(REFUSED)
+    if order.kind == "skip":
+        return _left_out(order, out, work.seen)
     scratch = tempfile.mkdtemp(prefix="nbvertex-")
     try:
-        environ = _environ(environ, order, kit, scratch)
+        environ = _environ(given.environ, order, given.kit, scratch)
         with workplace.folder() as place:
-            workplace.lay_out(place, os.path.join(kit, "beside") if kit else None, world.files)
-            job = _job(order, seen, held, values, place, scratch)
-            return _Run(order, job, seen, out).go(partial(run_job, environ=environ, limit=order.timeout))
+            workplace.lay_out(place, os.path.join(given.kit, "beside") if given.kit else None, world.files)
+            job = work.job(given.values, place, scratch)
+            running = _Run(order, work, job, out)
+            return running.go(partial(run_job, environ=environ, limit=order.timeout))
     except needs.NotInstalled as error:
         _say(f"step {order.step} of {order.notebook}: {error}")
         return Ran(FAILED)
@@ -91,42 +106,19 @@ def _environ(environ: Mapping[str, str], order: Order, kit: str | None, scratch:
     return {**environ, "PYTHONPATH": path} if path else dict(environ)
 
 
-def _nothing(order: Order, out: str) -> Ran:
-    """An earlier step has ended the run, as Run All would have ended there."""
-    _say(f"step {order.step} is not run: an earlier step ended the run")
-    delta = deltas.Delta(order.step, order.index, ended=True)
+def _left_out(order: Order, out: str, seen: deltas.Seen, *, ended: bool = False) -> Ran:
+    """The step is not run: its condition does not hold, or an earlier step has ended the run as Run All would."""
+    _say(
+        f"step {order.step} is not run: {'an earlier step ended the run' if ended else 'its condition does not hold'}"
+    )
+    wanted = () if ended else order.wanted
+    delta = deltas.Delta(order.step, order.index, wanted=wanted, seen=seen, ended=ended)
     deltas.write(out, delta, Done({}, {}, (), (), 0.0))
     _write(out, PAGE, page.page(order, {}))
-    return Ran(DONE, delta)
+    return Ran(DONE, delta, told=NOTHING)
 
 
-def _job(
-    order: Order,
-    seen: deltas.Seen,
-    held: Sequence[deltas.Held],
-    values: Mapping[str, Any],
-    place: str,
-    scratch: str,
-) -> Job:
-    artifacts, blobs = deltas.hand_out(held, scratch)
-    return Job(
-        id=order.step,
-        cells=order.cells,
-        inputs={
-            "step": order.step,
-            "names": {name: entry for name, entry in seen.names.items() if entry is not None},
-            "artifacts": artifacts,
-            "imports": list(order.imports),
-            "last": order.last,
-        },
-        blobs=tuple(blobs),
-        live=order.live,
-        parameters=order.given(values),
-        cwd=place,
-        scratch=scratch,
-        output_limit=order.limit,
-        measures=order.measures,
-    )
+NOTHING: Mapping[str, Any] = {"holds": False, "items": []}  # what is told where nothing is run
 
 
 class _Run:
@@ -134,14 +126,14 @@ class _Run:
 
     Args:
         order: the step.
+        work: what it does.
         job: what its process is told.
-        seen: what it loads.
         out: the folder for what it leaves.
     """
 
-    def __init__(self, order: Order, job: Job, seen: deltas.Seen, out: str) -> None:
-        self.order, self.job, self.seen, self.out = order, job, seen, out
-        self.outputs: dict[int, Sequence[dict[str, Any]]] = {}
+    def __init__(self, order: Order, work: plots.Plot, job: Job, out: str) -> None:
+        self.order, self.work, self.job, self.out = order, work, job, out
+        self.outputs: dict[int, Sequence[Mapping[str, Any]]] = dict(work.outputs)
         self.widgets: Mapping[str, Any] = {}
 
     def go(self, run_job: Callable[[Job, Callable[[Event], None]], Result]) -> Ran:
@@ -152,48 +144,51 @@ class _Run:
             _say(f"step {self.order.step} was stopped ({stopped})")
             return Ran(FAILED)
         self.widgets = getattr(result, "widgets", {})
+        ran = self._ran(result, before)
+        _write(self.out, PAGE, page.page(self.order, self.outputs))
+        _write(self.out, NOTEBOOK, page.notebook(self.order, self.outputs, self.widgets))
+        return ran
+
+    def _ran(self, result: Result, before: Mapping[str, workplace.Entry]) -> Ran:
         match result:
+            case Done(told={"error": why}):
+                _say(
+                    f"{self._place(self.order.cells[0].position if self.order.cells else None)}: {self._trouble(why)}"
+                )
+                return Ran(REFUSED if self.order.kind == "gather" else FAILED)
             case Done():
-                ran = self._done(result, before)
+                return self._done(result, before)
             case Failed(ename="SystemExit", evalue="" | "0"):  # the notebook ends the run itself
-                left = Done({}, {}, (), (), 0.0)
-                ran = self._done(left, before, ended=True)
+                return self._done(Done({}, {}, (), (), 0.0), before, ended=True)
             case Failed():
-                ran = self._failed(result)
+                return self._failed(result)
             case Refused(problems=problems):
                 for one in problems:
                     _say(
                         f"{self._place(one.get('cell'))}: `{one['name']}` ({one['type']}): {one['message']} "
                         f"cannot travel to a later step\nhint: {one['hint']}"
                     )
-                ran = Ran(REFUSED)
+                return Ran(REFUSED)
             case Died(message=message, detail=detail):
                 _say(f"{self._place(None)}: {message}" + (f"\n{detail}" if detail else ""))
-                ran = Ran(FAILED)
-        _write(self.out, PAGE, page.page(self.order, self.outputs))
-        _write(self.out, NOTEBOOK, page.notebook(self.order, self.outputs, self.widgets))
-        return ran
+                return Ran(FAILED)
+
+    def _trouble(self, why: str) -> str:
+        task = self.order.task or {}
+        if self.order.kind == "gather":
+            return f"the rounds of a step that runs over a list must leave the state outside the names alone: {why}"
+        return f"{task.get('text', '')}: {why}"
 
     def _done(self, done: Done, before: Mapping[str, workplace.Entry], *, ended: bool = False) -> Ran:
-        names, held = deltas.difference(self.seen, done)
+        if self.order.kind in ("decide", "list"):  # an answer, and nothing that later steps could need
+            return Ran(DONE, told=done.told)
         files = workplace.take(self.job.cwd, before, self.out)
-        missing = [
-            path for path in self.order.outputs if not os.path.exists(os.path.join(self.job.cwd, path))
-        ]
+        missing = [p for p in self.order.outputs if not os.path.exists(os.path.join(self.job.cwd, p))]
         if missing and not ended:
             _say(f"step {self.order.step} did not write {', '.join(missing)}, which it declares with `out:`")
             return Ran(FAILED)
-        delta = deltas.Delta(
-            self.order.step,
-            self.order.index,
-            names,
-            held,
-            files,
-            self.order.wanted,
-            self.order.draws,
-            self.seen,
-            ended,
-        )
+        files = {**workplace.carry(self.work.files, self.out), **files}
+        delta = replace(self.work.delta(done, self.job.cwd), files=files, ended=ended)
         deltas.write(self.out, delta, done)
         return Ran(DONE, replace(delta, folder=self.out), done.measures)
 

@@ -81,6 +81,10 @@ class Delta:
         draws: it draws random numbers.
         seen: what it was given.
         ended: the notebook ended the run in it, with `sys.exit()`: nothing after it is run.
+        after: the places of the steps whose work it saw.
+        read: paths in the working folder that it opened.
+        round, item, written: of one round of a step that runs over a list: which, counted from 1, the item in a few
+            words, and the names that it wrote.
         folder: where it lies.
     """
 
@@ -93,6 +97,11 @@ class Delta:
     draws: bool = False
     seen: Seen = field(default_factory=Seen)
     ended: bool = False
+    after: tuple[int, ...] = ()
+    read: tuple[str, ...] = ()
+    round: int = 0
+    item: str = ""
+    written: tuple[str, ...] = ()
     folder: str = ""
 
 
@@ -111,6 +120,10 @@ class World:
         except KeyError as missing:
             raise Unreadable(f"no step left a value for {missing.args[0]}") from None
         return Seen(names, {entry: one.digest for one in held for entry in one.entries}), held
+
+    def copy(self) -> World:
+        """Another that begins as this one."""
+        return World(dict(self.names), dict(self.homes), dict(self.files))
 
     def apply(self, delta: Delta) -> None:
         """Do to the state what a step did."""
@@ -138,7 +151,14 @@ def merge(deltas: Iterable[Delta]) -> World:
         NotTheSame: one of them did not see what an earlier one did to what it read.
     """
     world = World()
-    for delta in sorted(deltas, key=lambda delta: delta.index):
+    ordered = sorted(deltas, key=lambda delta: delta.index)
+    for number, delta in enumerate(ordered):
+        for earlier in ordered[:number]:
+            if earlier.index not in delta.after and (paths := same_files(earlier, delta)):
+                raise NotTheSame(
+                    f"step {delta.step} ran beside step {earlier.step}, which wrote to {', '.join(paths)}; "
+                    f"say `after:{earlier.step}` on {delta.step}"
+                )
         now, _ = world.inputs(delta.wanted)
         differing = _differing(delta.seen, now)
         if differing and (delta.draws or not differing <= _DRAWN or not differing.isdisjoint(delta.names)):
@@ -148,6 +168,13 @@ def merge(deltas: Iterable[Delta]) -> World:
             )
         world.apply(delta)
     return world
+
+
+def same_files(earlier: Delta, later: Delta) -> list[str]:
+    """Paths that one wrote to and the other wrote to otherwise, or read."""
+    theirs = {path for path, left in earlier.files.items() if left.kind != "folder"}
+    both = {path for path in theirs & later.files.keys() if earlier.files[path] != later.files[path]}
+    return sorted(both | (theirs & set(later.read)))
 
 
 def _differing(before: Seen, now: Seen) -> frozenset[str]:
@@ -193,6 +220,9 @@ def read(folder: str) -> Delta:
     wanted = said.pop("wanted")
     return Delta(
         wanted=None if wanted is None else tuple(wanted),
+        after=tuple(said.pop("after")),
+        read=tuple(said.pop("read")),
+        written=tuple(said.pop("written")),
         held=tuple(_held(one, folder) for one in said.pop("held")),
         seen=Seen(**said.pop("seen")),
         files={path: FileLeft(**one) for path, one in said.pop("files").items()},

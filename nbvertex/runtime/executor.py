@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import alone, orders
@@ -13,6 +14,8 @@ from . import alone, orders
 _SCHEMES = ("gs://", "minio://", "s3://")
 STATE, PAGE, METRICS, KIT = "state", "page", "metrics", "kit"
 BEFORE = "after_"  # inputs of that name are what earlier steps left
+ROUNDS, ITEM = "rounds", "item"  # what the rounds of a step left, and which of them a container is
+HOLDS, ITEMS = "holds", "items"  # the answers to tasks
 
 
 def main(arguments: Sequence[str], kit: str) -> int:
@@ -26,7 +29,11 @@ def main(arguments: Sequence[str], kit: str) -> int:
     asked, state, said, *texts = arguments
     launcher = Launcher(json.loads(asked), state)
     order = orders.read(json.loads(said), orders.joined(texts))
-    ran = alone.run(order, ancestors=launcher.ancestors(), out=state, values=launcher.values(order), kit=kit)
+    ran = alone.run(order, launcher.given(order, kit), state)
+    if (then := (order.task or {}).get("then")) and ran.told.get(HOLDS):
+        listing = replace(order, task=then, wanted=(then["source"],))
+        listed = alone.run(listing, launcher.given(listing, kit), state)
+        ran = replace(listed, told={**ran.told, **listed.told})
     archive = os.path.join(kit, KIT)
     if not launcher.ancestors() and os.path.exists(archive):
         shutil.copyfile(archive, os.path.join(state, KIT))  # later steps find it there
@@ -63,18 +70,27 @@ class Launcher:
         scheme = next((scheme for scheme in _SCHEMES if uri.startswith(scheme)), None)
         return f"/{scheme[:-3]}/{uri[len(scheme) :]}" if scheme else uri
 
+    def given(self, order: orders.Order, kit: str) -> alone.Given:
+        """What a step finds."""
+        found = self.inputs.get("artifacts", {})
+        item = self.inputs.get("parameterValues", {}).get(ITEM, "") if order.kind == "round" else ""
+        return alone.Given(
+            ancestors=self.ancestors(),
+            rounds=self._paths(ROUNDS) if ROUNDS in found else (),
+            values=self._values(order),
+            item=str(item),
+            kit=kit,
+        )
+
     def ancestors(self) -> list[str]:
         """The folders that earlier steps left."""
-        found = self.inputs.get("artifacts", {})
-        return [
-            self.path(artifact["uri"])
-            for name in sorted(found)
-            if name.startswith(BEFORE)
-            for artifact in found[name]["artifacts"]
-        ]
+        names = sorted(self.inputs.get("artifacts", {}))
+        return [path for name in names if name.startswith(BEFORE) for path in self._paths(name)]
 
-    def values(self, order: orders.Order) -> dict[str, Any]:
-        """The parameters that were given."""
+    def _paths(self, name: str) -> list[str]:
+        return [self.path(artifact["uri"]) for artifact in self.inputs["artifacts"][name]["artifacts"]]
+
+    def _values(self, order: orders.Order) -> dict[str, Any]:
         given = self.inputs.get("parameterValues", {})
         wanted = {parameter.given or parameter.name for parameter in order.parameters}
         return {name: value for name, value in given.items() if name in wanted and value is not None}
@@ -87,6 +103,11 @@ class Launcher:
             path = self.path(artifact["uri"])
             self._deliver(name, path, ran)
             told[name] = {"artifacts": [self._about(name, artifact, order, ran)]}
+        for name, one in self.outputs.get("parameters", {}).items():
+            path = self.path(one["outputFile"])
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(answer(name, ran.told), file)
         target = self.outputs.get("outputFile")
         if target and ran.code == alone.DONE:
             path = self.path(target)
@@ -135,3 +156,10 @@ class Launcher:
                 }
                 return f"{state}/values/{held.digest}", about
         return uri, {"name": name}
+
+
+def answer(name: str, told: Mapping[str, Any]) -> Any:
+    """The answer to a task as a parameter."""
+    if name == ITEMS:
+        return [f"{number}: {one['shown']}" for number, one in enumerate(told.get(ITEMS, ()))]
+    return bool(told.get(name))

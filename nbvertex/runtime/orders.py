@@ -58,6 +58,7 @@ class Order:
         values: names that are shown as artifacts of their own.
         limit: bytes of output kept per cell.
         timeout: seconds for an attempt.
+        task: what is done instead of running the cells, or beside it (see `tasks`); None: nothing.
     """
 
     notebook: str
@@ -77,6 +78,12 @@ class Order:
     values: tuple[str, ...] = ()
     limit: int = 10_000_000
     timeout: float | None = None
+    task: Mapping[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The task's, or ``run``."""
+        return self.task["kind"] if self.task is not None else "run"
 
     def given(self, values: Mapping[str, Any]) -> tuple[tuple[int, str, object], ...]:
         """What is injected after which cell, of the values that were given by name."""

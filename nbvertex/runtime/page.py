@@ -28,7 +28,7 @@ def plain(text: str) -> str:
 
 
 def notebook(
-    order: Order, outputs: Mapping[int, Sequence[dict[str, Any]]], widgets: Mapping[str, Any]
+    order: Order, outputs: Mapping[int, Sequence[Mapping[str, Any]]], widgets: Mapping[str, Any]
 ) -> str:
     """The step's cells with their outputs as a notebook file."""
     cells = [
@@ -53,7 +53,7 @@ def notebook(
     return json.dumps(whole, indent=1, sort_keys=True) + "\n"
 
 
-def page(order: Order, outputs: Mapping[int, Sequence[dict[str, Any]]]) -> str:
+def page(order: Order, outputs: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
     """The step's cells with their outputs as HTML."""
     title = html.escape(f"{order.notebook}: step {order.step}")
     parts = [f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>']

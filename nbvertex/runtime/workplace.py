@@ -106,6 +106,21 @@ def take(place: str, before: Mapping[str, Entry], folder: str) -> dict[str, File
     return left
 
 
+def carry(files: Mapping[str, tuple[FileLeft, str]], folder: str) -> dict[str, FileLeft]:
+    """Keep files that others have left.
+
+    Args:
+        files: path -> the file, and the folder of whoever left it.
+        folder: the folder of what the step leaves.
+    """
+    for left, source in files.values():
+        if left.kind == "file":
+            target = os.path.join(folder, FILES, left.content)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copyfile(os.path.join(source, FILES, left.content), target)
+    return {path: left for path, (left, _) in files.items()}
+
+
 def _digest(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:

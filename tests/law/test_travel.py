@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from running import Bench, Cell, compare
 from test_cases import CASES, Case
+from test_marks import CASES as MARKED
+from test_marks import Case as Marked
+from test_marks import shown
 from travelling import Abroad, borrowed
 
 SHARE = 12  # one case in so many runs each time, the rest with the slow ones
@@ -23,6 +26,10 @@ SHOWN_ALREADY = frozenset(
 )
 # nobody sees beforehand that the steps share a part; where they meet again, that is found and refused
 REFUSED = frozenset({"steps-split-up-and-joined"})
+
+
+# rounds that run side by side in folders of their own cannot add to one file
+APART = frozenset({"each-one-file"})
 
 
 def _some(case: Case) -> bool:
@@ -43,6 +50,22 @@ def test_case_holds_abroad(bench: Bench, case: Case, tmp_path: Path) -> None:
     verdict = compare(replace(bench.straight(case.cells), files={}), abroad.run(case.cells))
     holds = "refused" if case.name in REFUSED else case.holds
     assert verdict.kind == holds, verdict.why
+
+
+@pytest.mark.parametrize("case", MARKED.values(), ids=MARKED)
+def test_marks_hold_abroad(
+    bench: Bench, case: Marked, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Conditions and lists mean the same where every part of a step is a container of its own."""
+    seen = Abroad(tmp_path, borrowed(bench), random.Random(case.name)).run(case.cells)
+    told = capfd.readouterr().err
+    stops = (
+        "refused" if seen.refusals else "fails" if seen.failure or "nbvertex: nb.ipynb" in told else "equal"
+    )
+    holds = "refused" if case.name in APART else case.holds
+    assert stops == holds or {stops, holds} == {"refused", "fails"}, told
+    assert stops != "equal" or shown(seen) == case.shows, case.why
+    assert seen.begun != case.before
 
 
 def test_steps_in_interpreters_of_their_own(bench: Bench, tmp_path: Path) -> None:
