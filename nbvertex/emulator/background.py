@@ -27,6 +27,7 @@ class Background:
         self._closers: list[Callable[[], None]] = []
         self._woken = threading.Condition()
         self._work, self._closed = False, False
+        self._begun, self._done = 0, 0  # rounds
         self._thread: threading.Thread | None = None
         clock.watch(self.wake)
 
@@ -46,6 +47,14 @@ class Background:
             self._work = True
             self._woken.notify_all()
 
+    def settle(self, patience: float = 10.0) -> None:
+        """Give everybody a turn now, and wait until all have had it."""
+        with self._woken:
+            wanted = self._begun + 1
+            self._work = True
+            self._woken.notify_all()
+            self._woken.wait_for(lambda: self._done >= wanted or self._closed, patience)
+
     def start(self) -> None:
         """Begin to give turns."""
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
@@ -63,10 +72,14 @@ class Background:
 
     def _run(self) -> None:
         while True:
+            with self._woken:
+                self._begun += 1
             times = [self._turn(turn) for turn in self._turns]
             wanted = [time for time in times if time is not None]
             wait = min(wanted) - self._clock.now() if wanted else None
             with self._woken:
+                self._done = self._begun
+                self._woken.notify_all()
                 if not self._work and not self._closed and (wait is None or wait > 0):
                     self._woken.wait(wait)
                 self._work = False

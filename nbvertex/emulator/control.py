@@ -31,7 +31,9 @@ class Control:
 
     def _on_clock(self, request: Request, rest: str) -> Reply:
         if rest == "advance" and request.verb == "POST":
-            return json_reply({"now": self._world.clock.advance(_number(request, "seconds"))})
+            now = self._world.clock.advance(_number(request, "seconds"))
+            self._world.background.settle()
+            return json_reply({"now": now})
         return json_reply({"now": self._world.clock.now()})
 
     def _on_faults(self, request: Request, rest: str) -> Reply:

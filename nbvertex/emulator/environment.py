@@ -30,7 +30,7 @@ class Reached:
 def of_program(reached: Reached) -> dict[str, str]:
     """The variables; to be set on top of a program's own environment."""
     door, trusted = f"http://127.0.0.1:{reached.port}", str(reached.authority)
-    here = "127.0.0.1,localhost,::1"
+    here = "127.0.0.1,localhost,0.0.0.0,::1"
     environ = {
         "NBVERTEX_EMULATOR_URL": reached.control,
         "GOOGLE_CLOUD_PROJECT": reached.project,

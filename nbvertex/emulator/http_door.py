@@ -21,7 +21,7 @@ from nbvertex.emulator.problem import ApiError, Dropped
 from nbvertex.emulator.web import Part, Readable, Reply, Request, error_reply
 
 OURS = (".googleapis.com", "accounts.google.com", "metadata.google.internal", "169.254.169.254")
-HERE = ("127.0.0.1", "localhost", "::1")
+HERE = ("127.0.0.1", "localhost", "0.0.0.0", "::1")
 Serve = Callable[[Request], Reply]
 
 
@@ -113,8 +113,7 @@ class Visit(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         """Answer one request."""
         url = urlsplit(self.path)
-        said = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        host = (url.hostname or self.connected or said or "").lower()
+        host = (url.hostname or self.connected or named(self.headers.get("Host", ""))).lower()
         if url.hostname and not ours(host) and host not in HERE:
             self._refuse(host)
             return
@@ -227,6 +226,14 @@ class Visit(BaseHTTPRequestHandler):
 def ours(host: str) -> bool:
     """Whether a name is one that the emulator stands for."""
     return host.endswith(OURS) or host in HERE
+
+
+def named(header: str) -> str:
+    """The name in a Host header, without the port."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:  # no name can be written so
+        return ""
 
 
 def flow(source: socket.socket, target: socket.socket) -> None:
