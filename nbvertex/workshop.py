@@ -291,7 +291,7 @@ def _failure(error: NbvertexError, result: RunResult) -> Failure:
         return Failure(place.cell, "" if error.code == "step-died" else "Timeout", error.message, place.line)
     step = result.steps.get(place.step or "")
     cell = step.cells.get(place.cell or 0) if step is not None else None
-    for output in cell.outputs if cell is not None else ():
+    for output in reversed(cell.outputs if cell is not None else ()):  # the last is the one that ended it
         if output.get("output_type") == "error":
             return Failure(
                 place.cell, output["ename"], output["evalue"], place.line, tuple(output.get("traceback", ()))

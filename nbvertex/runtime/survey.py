@@ -36,6 +36,9 @@ _OF_PYTHON = frozenset(
 )
 
 
+_STREAMS = ("sys.stdout", "sys.stderr")
+
+
 def survey(namespace: dict[str, Any], hidden: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
     """Name -> type, digest (empty where the value cannot be looked into), and a short text of the value.
 
@@ -75,6 +78,8 @@ def digest(value: Any) -> str:
 
 def type_name(value: Any) -> str:
     """The type with its module, where that is not `builtins` or the notebook."""
+    if value is sys.stdout or value is sys.stderr:  # which of them is of whose making cells do not ask
+        return _STREAMS[value is sys.stderr]
     kind = type(value)
     return kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else _full(kind)
 
@@ -155,6 +160,8 @@ class _Teller:
     def _object(self, value: Any, depth: int) -> None:
         name = type_name(value)
         self.say(name)
+        if name in _STREAMS:
+            return
         if isinstance(value, (list, dict, set, tuple, frozenset)):
             self._container(value, depth)
             if _module(type(value)) == "__main__":

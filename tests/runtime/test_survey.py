@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import io
 import json
+import logging
 import os
 import pickle
 import subprocess
@@ -142,6 +144,18 @@ def test_what_cannot_be_looked_into_has_no_digest(value: Any) -> None:
     """Only its type is told; within something it is passed over."""
     assert survey.survey({"v": value}, {})["v"][1] in ("", survey.digest(value))
     assert survey.digest([value]) != ""
+
+
+def test_a_stream_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel's standard output is of another type than a step's; a handler that writes to it is the same."""
+    told = []
+    for stream in (io.StringIO(), io.TextIOWrapper(io.BytesIO())):
+        monkeypatch.setattr(sys, "stdout", stream)
+        handler = logging.StreamHandler(sys.stdout)
+        told.append((survey.type_name(stream), survey.digest(stream), survey.digest(handler)))
+    assert told[0] == told[1]
+    assert told[0][0] == "sys.stdout"
+    assert all(told[0])
 
 
 def test_looking_changes_nothing() -> None:
