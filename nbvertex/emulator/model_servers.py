@@ -20,6 +20,7 @@ from nbvertex.emulator.world import World
 
 PATIENCE = 300.0  # seconds of the machine until a server must be healthy
 PAUSE = 0.05
+LAST_BREATH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,16 @@ class ModelServers:
             said = reply.headers.get("Content-Type", "application/json")
             return Answer(reply.status, said, reply.read())
         except (OSError, http.client.HTTPException) as error:
+            self._engine.call(self._settled(wanted.ident))
             raise ApiError("UNAVAILABLE", f"The model server does not answer: {error}") from error
         finally:
             connection.close()
+
+    async def _settled(self, ident: str) -> None:
+        """A server that does not answer may have died: wait until that is known, so that the next call starts one."""
+        serving = self._serving.get(ident)
+        if serving is not None:
+            await asyncio.wait([serving.task], timeout=LAST_BREATH)
 
     def _started(self, wanted: Wanted) -> Serving:
         with socket.create_server(("127.0.0.1", 0)) as probe:
