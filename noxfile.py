@@ -13,6 +13,7 @@ LOCKS = {
     "requirements/base.txt": [],
     "requirements/test.txt": ["--extra", "test", "--group", "build"],
     "requirements/dev.txt": ["--extra", "test", "--group", "dev"],
+    "requirements/libraries.txt": "--extra test --group libraries --no-universal --python-platform linux".split(),
     "requirements/vertex.txt": ["--extra", "kfp", "--extra", "test", "--extra", "vertex", "--group", "clients"],
     "binder/requirements.txt": ["--extra", "lab", "--extra", "notebooks"],
 }
@@ -64,6 +65,16 @@ def law(session: nox.Session) -> None:
     words = list(session.posargs)
     count = words.pop(0) if words and words[0].isdigit() else "10000"
     session.run("pytest", "tests/law/test_programs.py", *words, env={"NBVERTEX_LAW_PROGRAMS": count})
+
+
+@nox.session(python="3.11")
+def libraries(session: nox.Session) -> None:
+    """Objects of all the libraries of tests/cases/library_classes.toml, handed from step to step; prints the counts."""
+    prepare(session, "libraries")
+    # uv knows where torch is without CUDA; where that is out of reach, its cases are left out
+    session.install("uv")
+    session.run("uv", "pip", "install", "--torch-backend", "cpu", "torch", success_codes=(0, 1, 2))
+    session.run("python", "tests/law/library_classes.py", env={"PYTHONPATH": "tests"})
 
 
 @nox.session

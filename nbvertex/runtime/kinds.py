@@ -128,10 +128,15 @@ def _array(pickler: Pickler, array: Any) -> Any:
 
 
 def _own_array(pickler: Pickler, array: Any) -> Any:
-    """An instance of a subclass of ndarray; those that know how to travel (masked arrays) do so."""
+    """An instance of a subclass of ndarray; those that know how to travel do so."""
     numpy = sys.modules["numpy"]
     if arrays.is_memmap(array):
         return arrays.reduce_memmap(array)
+    if (
+        f"{type(array).__module__}.{type(array).__qualname__}" == "numpy.ma.MaskedArray"
+        and not array.dtype.hasobject
+    ):
+        return arrays.reduce_subclass(array)  # its own way makes a mask where there is none
     if type(array).__reduce__ is not numpy.ndarray.__reduce__ or array.dtype.hasobject:
         return NotImplemented
     return arrays.reduce_subclass(array)

@@ -7,10 +7,11 @@ import gc
 import itertools
 import re
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from . import arrays, carried, definitions, inline, instances, tensors
+from . import arrays, carried, definitions, inline, instances, singletons, tensors
 
 Reduced = tuple[Any, ...]
 
@@ -47,6 +48,27 @@ def _whole(pickler: Pickler, obj: Any) -> Any:
     return instances.parts(obj)
 
 
+# ---------------------------------------------------------------------------------------- the standard library
+
+
+def _struct(pickler: Pickler, layout: Any) -> Any:
+    """A layout of bytes."""
+    return type(layout), (layout.format,)
+
+
+def _system_random(pickler: Pickler, generator: Any) -> Any:
+    """Random numbers of the system, which keeps no state."""
+    return type(generator), ()
+
+
+def _proxy(pickler: Pickler, proxy: Any) -> Any:
+    """A weak stand-in of an object that travels too."""
+    try:
+        return weakref.proxy, (proxy.__str__.__self__,)
+    except ReferenceError:
+        raise carried.CannotTravel("a weak proxy of an object that is gone", "delete it") from None
+
+
 # ------------------------------------------------------------------------------------------------- matplotlib
 
 
@@ -59,7 +81,7 @@ def _figure(pickler: Pickler, figure: Any) -> Any:
     return make_figure, (shell is not None and inline.is_on(shell), *args), state, *rest
 
 
-def make_figure(shows: bool, kind: type) -> Any:
+def make_figure(shows: bool, kind: Any) -> Any:
     """A figure, still empty."""
     from IPython import get_ipython
 
@@ -158,6 +180,8 @@ def set_optimizer(optimizer: Any, state: tuple[Any, ...]) -> None:
 
 def _compiled(pickler: Pickler, dispatcher: Any) -> Any:
     """A function that Numba compiles: it does so again, for known types with the globals that it met then."""
+    if definitions.is_importable(dispatcher) and "." not in dispatcher.__qualname__:
+        return singletons.get, (dispatcher.__module__, dispatcher.__qualname__)
     function, records = dispatcher.py_func, list(vars(dispatcher).get(_MET, ()))
     known = {given for _, signatures in records for given in signatures}
     new = [given for given in dispatcher.signatures if given not in known]
@@ -345,6 +369,10 @@ _REFUSED: dict[str, tuple[str, str]] = {
 }
 
 _HANDLERS: dict[str, Handler] = {
+    "_struct.Struct": _struct,
+    "random.SystemRandom": _system_random,
+    "weakref.CallableProxyType": _proxy,
+    "weakref.ProxyType": _proxy,
     "keras.src.saving.keras_saveable.KerasSaveable": _keras,
     "matplotlib.cbook.CallbackRegistry": _callbacks,
     "matplotlib.figure.Figure": _figure,

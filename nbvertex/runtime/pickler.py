@@ -184,6 +184,7 @@ def held_objects() -> dict[int, str]:
 _HELD = {
     "sys": ("path", "modules", "argv", "meta_path", "path_hooks", "path_importer_cache", "warnoptions"),
     "warnings": ("filters",),
+    "argparse": ("SUPPRESS",),  # a text that is compared by identity
     "builtins": ("__dict__",),
 }
 

@@ -269,8 +269,10 @@ def _seen(result: RunResult, work: Path) -> Seen:
 
 ASIDE = (
     (re.compile(r"0x[0-9a-fA-F]{4,}"), "0x"),
+    (re.compile(r"\.\.\.x?[0-9a-f]{6,}(?=&gt;|>)"), "...0x"),  # the end of one, as scikit-learn shows it
     (re.compile(r"(?m)(CPU times|Wall time): .*$"), r"\1"),
     (re.compile(r"(?m)^(<stdout>)?.* ± .* per loop \(mean"), r"\1timeit (mean"),
+    (re.compile(r"(?m)^([IWEF])\d{4} \d\d:\d\d:[\d.]+ +\d+ "), r"\1 "),  # a log of C++: time, thread
     (re.compile(r"ipykernel_\d+/\d+\.py"), "ipykernel"),
 )
 
