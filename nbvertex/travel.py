@@ -94,6 +94,7 @@ def _traveller(pipeline: Pipeline, planned: plan.Planned, before: Before) -> Tra
         "measures": list(measures),
         "values": list(values),
         "timeout": step.options.timeout,
+        "secrets": list(step.options.secrets),
     }
     texts = tuple(cell.source for cell in step.cells)
     parts = tuple(_parts(step, {k: v for k, v in said.items() if k in _ALWAYS or not _is_nothing(v)}, texts))

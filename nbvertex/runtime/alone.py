@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from . import attempt, deltas, needs, page, plots, workplace
+from . import attempt, deltas, needs, page, plots, vault, workplace
 from .jobs import CellEnded, Died, Done, Event, Failed, Job, Output, Refused, Result, Revised
 from .orders import Order
 
@@ -90,7 +90,7 @@ def run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs = attemp
             job = work.job(given.values, place, scratch)
             running = _Run(order, work, job, out)
             return running.go(partial(run_job, environ=environ, limit=order.timeout))
-    except needs.NotInstalled as error:
+    except (needs.NotInstalled, vault.NoSecret) as error:
         _say(f"step {order.step} of {order.notebook}: {error}")
         return Ran(FAILED)
     finally:
@@ -103,7 +103,8 @@ def _environ(environ: Mapping[str, str], order: Order, kit: str | None, scratch:
     site = os.path.join(kit, "site") if kit else ""
     found = [installed, site if os.path.isdir(site) else None, environ.get("PYTHONPATH")]
     path = os.pathsep.join(folder for folder in found if folder)
-    return {**environ, "PYTHONPATH": path} if path else dict(environ)
+    held = vault.values(order.secrets, environ)
+    return {**environ, **held, "PYTHONPATH": path} if path else {**environ, **held}
 
 
 def _left_out(order: Order, out: str, seen: deltas.Seen, *, ended: bool = False) -> Ran:

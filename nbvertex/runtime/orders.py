@@ -53,6 +53,7 @@ class Order:
         draws: it draws random numbers.
         parameters: what may be injected.
         requirements: what must be installed.
+        secrets: environment variables and the secrets that they hold, each ``NAME=projects/.../versions/...``.
         outputs: the files that it is asked for by name.
         measures: names whose numbers are its metrics.
         values: names that are shown as artifacts of their own.
@@ -73,6 +74,7 @@ class Order:
     draws: bool = False
     parameters: tuple[Parameter, ...] = ()
     requirements: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     values: tuple[str, ...] = ()

@@ -10,7 +10,9 @@ from nbvertex.errors import Place, Problem, ProblemsFound
 from nbvertex.pipeline import Pipeline
 from nbvertex.target import Settings
 
-SUPPORTS = frozenset("after cpu memory gpu image requires retries timeout cache in out when each".split())
+SUPPORTS = frozenset(
+    "after cpu memory gpu image requires retries timeout cache in out secret when each".split()
+)
 
 
 def render(pipeline: Pipeline, settings: Settings) -> Mapping[str, str]:

@@ -21,10 +21,13 @@ def reply(value: bytes) -> bytes:
     return json.dumps({"payload": {"data": base64.b64encode(value).decode()}}).encode()
 
 
+FOUND, TOKEN = reply(b"s3cret"), b'{"access_token": "t0ken"}'
+
+
 class Web:
     """Answers addresses; an exception or a status is raised, a list is answered one after the other."""
 
-    def __init__(self, answer: Any = reply(b"s3cret"), token: Any = b'{"access_token": "t0ken"}') -> None:
+    def __init__(self, answer: Any = FOUND, token: Any = TOKEN) -> None:
         self.answers = answer if isinstance(answer, list) else [answer]
         self.tokens = token if isinstance(token, list) else [token]
         self.asked: list[urllib.request.Request] = []
