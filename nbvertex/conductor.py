@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from nbvertex import rounds
 from nbvertex.artifacts import Damaged
 from nbvertex.cache import Keys, never
-from nbvertex.choice import Choice, choose
 from nbvertex.deck import Deck
 from nbvertex.early import Early, untouched
 from nbvertex.errors import NbvertexError, StepFailed
@@ -24,46 +19,18 @@ from nbvertex.files import Files
 from nbvertex.flight import Crashed, Flight, Landed
 from nbvertex.interrupts import Interrupts
 from nbvertex.ledger import Entry, Ledger
-from nbvertex.lineage import Outcome, StepRow, Touched
+from nbvertex.lineage import Outcome, Touched
 from nbvertex.locks import Lock
 from nbvertex.past import Past
-from nbvertex.pipeline import Each
 from nbvertex.plan import Plan, Planned
 from nbvertex.results import as_placed, result_of, row_of
+from nbvertex.rounds import task_of
 from nbvertex.state import Inputs, State
 
 IDLE = 0.25  # seconds after which a wait is broken off to write what is known
 TURN = 0.02  # seconds between two looks at a lock that another run holds
 AHEAD = 64  # steps beyond the next one that are looked at
-MISSING = re.compile(r"NameError: name '(\w+)' is not defined")
 MOST_MENDS = 3  # of one artifact in one run
-
-
-@dataclass(slots=True)
-class Loop:
-    """A step that runs over a list, while its rounds are under way.
-
-    Args:
-        flight: of the step as a whole.
-        each: its list.
-        conductor: of the rounds.
-    """
-
-    flight: Flight
-    each: Each
-    conductor: Conductor
-
-    @property
-    def results(self) -> tuple[StepResult, ...]:
-        """What the rounds did, in order, as far as they are known."""
-        found = self.conductor.results
-        return tuple(found[place] for place in sorted(found))
-
-    def ended(self) -> Flight:
-        """The flight of the step, with what its cells have shown in all rounds."""
-        self.flight.cells = rounds.cells(self.flight.planned, self.results)
-        self.flight.rounds = self.results
-        return self.flight
 
 
 class Conductor:
@@ -117,12 +84,7 @@ class Conductor:
         self._locks: list[Lock] = []  # of results that are not yet durable
         self._not_before = 0.0
         self._looked = (-1, -1, -1)
-        self._choices: dict[int, Choice] = {}  # place of a step under a condition -> whether it is taken
         self._interrupts = Interrupts()
-        self._loop: Loop | None = None  # the step whose rounds are under way
-        self._rounds: Mapping[
-            int, Mapping[int, tuple[StepRow, Outcome]]
-        ] = {}  # those that an earlier try has done
 
     def take_over(self, past: Past, *, source: str | None) -> None:
         """Begin with what an earlier run has done.
@@ -147,7 +109,6 @@ class Conductor:
                 self.ledger.ended(Entry(again))
         if source is None:
             self._tries = dict(past.tries)
-            self._rounds = past.rounds
             self._head = max(self.plan.first, len(past.done))
 
     def go(self, interrupts: Interrupts) -> None:
@@ -184,25 +145,24 @@ class Conductor:
         """
         head = self._flights.get(self._head)
         was_running = head is not None and head.running and not head.early
-        if self._loop is not None:
-            self._loop.conductor.stop(why)
-            head, was_running = self._loop.ended(), True
         self.deck.close()
         self.ledger.clear()
         if head is not None and was_running:
-            outcome = Outcome(run=self.ledger.run, started=head.started, ended=time.time())
-            row = row_of(head, "failed", ended=outcome.ended, error=why)
-            self.ledger.ended(Entry(row, outcome, tuple(head.cells.values())))
-            self.results[self._head] = result_of(head, "failed", outcome, why=why)
-            self._tell_step(head, "failed", at=outcome.ended, error=why)
+            self._broken_off(head, why)
+
+    def _broken_off(self, flight: Flight, why: str) -> None:
+        """Record the step whose turn it was as failed."""
+        outcome = Outcome(run=self.ledger.run, started=flight.started, ended=time.time())
+        row = row_of(flight, "failed", ended=outcome.ended, error=why)
+        self.ledger.ended(Entry(row, outcome, tuple(flight.cells.values())))
+        self.results[self._head] = result_of(flight, "failed", outcome, why=why)
+        self._tell_step(flight, "failed", at=outcome.ended, error=why)
 
     def unlock(self) -> None:
         """Let other runs compute what this one was at."""
         for flight in self._flights.values():
             flight.unlock()
         self._unlock_saved()
-        if self._loop is not None:
-            self._loop.conductor.unlock()
 
     def _save(self) -> None:
         self.ledger.flush()
@@ -231,141 +191,8 @@ class Conductor:
             self._launch_early()
 
     def _open_head(self, planned: Planned) -> None:
-        """Begin with the step whose turn it is, if it is taken."""
-        when = planned.step.options.when
-        if when is None or planned.round is not None:
-            self._begin(planned)
-            return
-        try:
-            if planned.index not in self._choices:
-                ask = functools.partial(self.deck.ask, interrupts=self._interrupts)
-                choice = choose(planned, when, self._state, self.ledger, ask, self.deck.notebook)
-                self._choices[planned.index] = choice
-        except Damaged as damage:
-            self._mend(damage)
-            return
-        except StepFailed as error:
-            self._undecided(planned, error)
-            return
-        if self._choices[planned.index].taken:
-            self._begin(planned)
-        else:
-            self._skip(planned, self._choices[planned.index].why)
-
-    def _begin(self, planned: Planned) -> None:
-        """Start a step, or its rounds."""
-        each = planned.step.options.each
-        if each is None or planned.round is not None:
-            self._open(planned, self._state)
-            return
-        for other in self._flights.values():
-            other.unlock()  # whoever waits holds nothing that others wait for
-        flight = Flight(planned, self._tries.get(planned.index, 0) + 1, Inputs(), early=False)
-        self._tries[planned.index] = flight.number
-        self.ledger.started(row_of(flight, "running"))
-        self._tell_step(flight, "running", at=flight.started)
-        try:
-            ask = functools.partial(self.deck.ask, interrupts=self._interrupts)
-            parts = rounds.planned(planned, each, self._state, self.ledger, ask, self.deck.notebook)
-            self._loop = Loop(flight, each, self._inner(parts))
-            self._loop.conductor.remember(self._rounds.get(planned.index, {}))
-            self._loop.conductor.go(self._interrupts)
-            self._close_loop(self._loop)
-            self._loop = None
-        except Damaged as damage:
-            self._loop = None
-            self._mend(damage)
-        except StepFailed as error:
-            self._crashed(flight, Crashed(error, again=False))
-
-    def _inner(self, parts: tuple[Planned, ...]) -> Conductor:
-        """Whoever conducts the rounds of a step."""
-        return Conductor(
-            Plan(parts, 0, len(parts)),
-            self.ledger,
-            self.deck,
-            keys=self._keys,
-            files=self._files,
-            jobs=self._jobs,
-            backoff=self._backoff,
-            tell=self._tell,
-            still=rounds.Still(self._state),
-        )
-
-    def _close_loop(self, loop: Loop) -> None:
-        """The rounds have ended: make one step of them, or fail as one has failed."""
-        inner, flight = loop.conductor, loop.ended()
-        error = inner.failure or inner.left
-        if error is not None:
-            inner.salvage()
-            self._crashed(flight, Crashed(error, again=False, wanted=inner.left is not None))
-            return
-        outcomes = [inner.outcome(place) for place in range(len(inner.plan.steps))]
-        gather = rounds.gathering(flight.planned, loop.each, self._state, outcomes, self.ledger)
-        gather.number, gather.started, gather.cells = flight.number, flight.started, flight.cells
-        gather.rounds = loop.results
-        if self._keys is None:
-            gather.key = None
-        elif all(result.state == "cached" for result in loop.results):
-            known = self.ledger.recall(gather.key or "", flight.planned.live, self._files)
-            if known is not None:
-                gather.land(Landed(known))
-        if gather.running:
-            self.deck.start(gather)
-        self._flights[self._head] = gather
-
-    def outcome(self, place: int) -> Outcome:
-        """What a step has left that is recorded."""
-        return self._outcomes[place]
-
-    def remember(self, done: Mapping[int, tuple[StepRow, Outcome]]) -> None:
-        """Take over rounds that an earlier try has done on the same items and values.
-
-        Args:
-            done: round -> its row and what it left.
-        """
-        for planned in self.plan.steps:
-            row, outcome = done.get(planned.round.number if planned.round else 0, (None, None))
-            if row is None or outcome is None:
-                continue
-            flight = Flight(planned, row.attempt, self._state.inputs(planned.wanted), False, recorded=True)
-            now = row_of(flight, "done")
-            if (now.code, now.inputs) == (row.code, row.inputs):
-                flight.cells = as_placed(planned, self.ledger.lineage.cells(outcome.id))
-                flight.land(Landed(outcome))
-                self._flights[planned.index] = flight
-                self.results[planned.index] = result_of(flight, "done", outcome)
-                self._tries[planned.index] = row.attempt
-
-    def salvage(self) -> None:
-        """Record the rounds after one that failed which have ended well: a later try need not repeat them."""
-        for place, flight in sorted(self._flights.items()):
-            landed = flight.landed
-            if place != self._head and landed is not None and not flight.recorded and self._holds(flight):
-                if flight.cached:
-                    continue  # whoever tries again finds it there
-                outcome, why = self._judged(flight, landed)
-                row = row_of(flight, "done", ended=outcome.ended)
-                self.ledger.ended(
-                    Entry(row, outcome, tuple(flight.cells.values()), None if why else flight.key)
-                )
-                self.results[place] = result_of(flight, "done", outcome, why=why)
-
-    def _skip(self, planned: Planned, why: str) -> None:
-        """Record a step whose condition does not hold."""
-        flight = Flight(planned, self._tries.get(planned.index, 0) + 1, Inputs(), early=False)
-        now = time.time()
-        outcome = Outcome(run=self.ledger.run, started=flight.started, ended=now)
-        self.ledger.ended(Entry(row_of(flight, "skipped", ended=now, error=why), outcome))
-        self._apply(self._head, outcome)
-        self.results[self._head] = result_of(flight, "skipped", outcome, why=why)
-        self._head += 1
-        self._tell_step(flight, "skipped", at=now, why=why)
-
-    def _undecided(self, planned: Planned, error: StepFailed) -> None:
-        """A condition has no answer, so the run cannot go on."""
-        flight = Flight(planned, self._tries.get(planned.index, 0) + 1, Inputs(), early=False)
-        self._crashed(flight, Crashed(error, again=False))
+        """Begin with the step whose turn it is."""
+        self._open(planned, self._state)
 
     def _launch_early(self) -> None:
         """Start steps whose turn has not come, on what is known so far."""
@@ -389,9 +216,7 @@ class Conductor:
     def _may_start_early(self, planned: Planned) -> bool:
         """Whether it is worth it; what was started too early once waits for its turn."""
         later = planned.index > self._head and planned.index not in self._again
-        options = planned.step.options
-        free = planned.round is not None or not (options.when or options.each)
-        return later and free and self._early.may_start(planned)
+        return later and self._early.may_start(planned)
 
     def _has_landed(self, place: int) -> bool:
         return place < self._head or (place in self._flights and self._flights[place].landed is not None)
@@ -402,7 +227,7 @@ class Conductor:
         flight = Flight(
             planned, self._tries.get(planned.index, 0) + 1, state.inputs(planned.wanted), early=ahead
         )
-        flight.task = rounds.task_of(planned)
+        flight.task = task_of(planned)
         try:
             if not self._is_remembered(flight):
                 flight.early = ahead or self.ledger.unsaved
@@ -532,9 +357,6 @@ class Conductor:
 
     def _judged(self, flight: Flight, landed: Landed) -> tuple[Outcome, str | None]:
         """The outcome with the files it depends on, and why it may not stand for another run."""
-        if flight.rounds is not None:
-            why = next((one.why for one in flight.rounds if one.why), None)
-            return rounds.with_all(landed.outcome, flight.rounds), why
         if self._keys is None or flight.key is None:
             return landed.outcome, never(flight.planned.step)
         touched = landed.outcome.touched
@@ -582,25 +404,9 @@ class Conductor:
         self._tell_step(flight, state, at=now, error=None if crash.wanted else why)
 
     def _explain(self, flight: Flight, error: StepFailed) -> None:
-        """Say in which round it was, and what to do."""
-        one = flight.planned.round
-        if one is not None:
-            error.message += f" (round {one.number}: {one.told})"
-        error.hint = self._untaken(flight, error) or error.hint
-        if error.hint is None and one is None:
+        """Say what to do about an error that ends the run."""
+        if error.hint is None:
             error.hint = f"when it is mended, `nbvertex runs resume {self.ledger.run}` goes on from here"
-
-    def _untaken(self, flight: Flight, error: StepFailed) -> str | None:
-        """What to do where a step misses a name that only a step binds which was not taken."""
-        missing = MISSING.match(error.message)
-        for place, result in self.results.items() if missing else ():
-            other = self.plan.steps[place].step
-            if missing and result.state == "skipped" and missing[1] in other.facts.binds:
-                return (
-                    f"`{missing[1]}` is bound only in step {other.name}, which was not taken ({result.why}): bind it "
-                    f"in a step before, or give step {flight.planned.name} the same condition"
-                )
-        return None
 
     def _mend(self, damage: Damaged) -> None:
         """Go back to the step that made a damaged artifact; what came after it stands if it makes the same again.
@@ -633,7 +439,6 @@ class Conductor:
                 self._state = state.copy()
             state.apply(outcomes[place].change)
         self._head = max(makers)
-        self._choices.clear()
 
     def _tell_step(self, flight: Flight, state: StepState, *, at: float, **more: Any) -> None:
         self._tell(

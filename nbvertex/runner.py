@@ -18,7 +18,7 @@ import msgspec
 from nbvertex import past as pasts
 from nbvertex import plan as plans
 from nbvertex.cache import Keys
-from nbvertex.conductor import Conductor
+from nbvertex.course import Course
 from nbvertex.deck import Deck, Processes, Settings
 from nbvertex.displays import settled
 from nbvertex.environment import Packages, interpreter
@@ -154,7 +154,7 @@ def run(
         files = Files(
             Path(row.cwd), prepared.packages.interpreter.owns, (str(home.folder), str(Path(__file__).parent))
         )
-        conductor = Conductor(
+        conductor = Course(
             plan,
             ledger,
             deck,
@@ -213,7 +213,7 @@ def _prepared(asked: Asked, ledger: Ledger) -> Prepared:
 
 
 def _conduct(
-    conductor: Conductor, prepared: Prepared, repository: Repository, tell: Callable[[RunEvent], None]
+    conductor: Course, prepared: Prepared, repository: Repository, tell: Callable[[RunEvent], None]
 ) -> RunResult:
     row, plan, past = prepared.row, prepared.plan, prepared.past
     resumed = bool(row.id)
@@ -258,7 +258,7 @@ def _installing(message: str, prepared: Prepared, run: str) -> str | None:
     return f"`{command}`, then `nbvertex runs resume {run}` goes on from here"
 
 
-def _until_the_end(conductor: Conductor, repository: Repository) -> tuple[RunState, NbvertexError | None]:
+def _until_the_end(conductor: Course, repository: Repository) -> tuple[RunState, NbvertexError | None]:
     """Run, see to it that nothing is left of it, and record how it ended."""
     state: RunState
     error: NbvertexError | None
@@ -284,7 +284,7 @@ def _until_the_end(conductor: Conductor, repository: Repository) -> tuple[RunSta
     return state, error
 
 
-def _all_results(conductor: Conductor, error: NbvertexError | None) -> dict[str, StepResult]:
+def _all_results(conductor: Course, error: NbvertexError | None) -> dict[str, StepResult]:
     found: dict[str, StepResult] = {}
     plan = conductor.plan
     for step in plan.steps:
@@ -304,7 +304,7 @@ def _all_results(conductor: Conductor, error: NbvertexError | None) -> dict[str,
     return found
 
 
-def _why_not_run(conductor: Conductor, error: NbvertexError | None) -> str:
+def _why_not_run(conductor: Course, error: NbvertexError | None) -> str:
     failed = [result.name for result in conductor.results.values() if result.state == "failed"]
     if failed:
         return f"not run because step {failed[0]} failed"
