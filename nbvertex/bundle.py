@@ -197,4 +197,4 @@ def archive(files: Mapping[str, bytes]) -> bytes:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(files[name]), 0o644
             tar.addfile(member, io.BytesIO(files[name]))
-    return lzma.compress(plain.getvalue(), preset=9)
+    return lzma.compress(plain.getvalue(), preset=6)

@@ -21,8 +21,8 @@ _NAMES = (
 _ENV = re.compile(r"(\.?env(\..+)?|.+\.env)")
 _EXAMPLE = re.compile(r"\b(example|sample|template|dist)\b")
 _ASSIGNED = re.compile(
-    r"(?im)^\s*(?:export\s+)?[A-Z0-9_.-]*(secret|token|passw(?:or)?d|passwd|api_?key|access_?key|private_?key|credentials?|auth)"
-    r"[A-Z0-9_.-]*\s*[:=]\s*[\"']?(?P<value>[^\s\"'#]+)"
+    r"(?im)^[ \t]*(?:export[ \t]+)?[A-Z0-9_.-]*(secret|token|passw(?:or)?d|passwd|api_?key|access_?key|private_?key|credentials?|auth)"
+    r"[A-Z0-9_.-]*[ \t]*[:=][ \t]*[\"']?(?P<value>[^\s\"'#]+)"
 )
 _TOKENS = re.compile(
     r"\b(AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|gh[pousr]_[A-Za-z0-9]{36,}|xox[abprs]-[A-Za-z0-9-]{10,}"
