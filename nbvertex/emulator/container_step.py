@@ -235,7 +235,7 @@ def exit_message(ended: Exit, replica: str = "workerpool0-0") -> str:
         return (
             f"The replica {replica} was preempted: its machine was taken away. Termination reason: Preempted."
         )
-    said = f" Its last line was: {ended.last}" if ended.last else ""
+    said = f" Its last line was: {ended.last.rstrip('.')}." if ended.last else ""
     return (
         f"The replica {replica} exited with a non-zero status of {ended.code}.{said} "
         f"To find out more about why your job exited please check the logs: {ended.log}"

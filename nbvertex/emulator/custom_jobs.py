@@ -17,7 +17,7 @@ from nbvertex.emulator.processes import CannotStart, Command
 from nbvertex.emulator.schema import Message
 from nbvertex.emulator.spawning import SpawnerDied
 from nbvertex.emulator.states import FINAL, PENDING, Jobs
-from nbvertex.emulator.surroundings import surroundings
+from nbvertex.emulator.surroundings import demand_bucket, surroundings
 from nbvertex.emulator.tasks import TaskFailed
 from nbvertex.emulator.world import World
 
@@ -81,6 +81,7 @@ class CustomJobs:
         Raises:
             TaskFailed: it has not.
         """
+        demand_bucket(self._world, spec.base_output_directory.output_uri_prefix)
         limit = spec.scheduling.timeout.ToNanoseconds() / 1e9 or WEEK
         again = spec.scheduling.restart_job_on_worker_restart and not spec.scheduling.disable_retries
         running = asyncio.get_running_loop().create_task(

@@ -195,7 +195,7 @@ def _why(task: asyncio.Task[Exit]) -> str:
         ended = task.result()
     except (Unmapped, CannotStart, SpawnerDied) as error:
         return str(error)
-    said = f" Its last line was: {ended.last}" if ended.last else ""
+    said = f" Its last line was: {ended.last.rstrip('.')}." if ended.last else ""
     return f"Model server exited unexpectedly with status {ended.code}.{said} Its log: {ended.log}"
 
 

@@ -14,7 +14,7 @@ from nbvertex.emulator.processes import HERE, CannotStart, Command
 from nbvertex.emulator.schema import Message
 from nbvertex.emulator.spawning import SpawnerDied
 from nbvertex.emulator.states import PENDING, Jobs
-from nbvertex.emulator.surroundings import surroundings
+from nbvertex.emulator.surroundings import demand_bucket, surroundings
 from nbvertex.emulator.tasks import TaskFailed
 from nbvertex.emulator.world import World
 
@@ -75,6 +75,7 @@ class NotebookJobs:
         ident = job.name.rpartition("/")[2]
         folder = self._world.settings.folder / "attempts" / "notebooks"
         source, made = folder / f"{ident}.source.ipynb", folder / f"{ident}.ipynb"
+        demand_bucket(self._world, job.gcs_output_uri)
         await asyncio.to_thread(self._fetch, job, source)
         around = surroundings(self._world, job.name, job.service_account or job.execution_user)
         command = Command(

@@ -19,7 +19,7 @@ from nbvertex.emulator.problem import ApiError
 from nbvertex.emulator.schema import Message, as_json
 from nbvertex.emulator.spec import InvalidSpec, Pipeline, parse
 from nbvertex.emulator.states import FINAL, PENDING, Jobs
-from nbvertex.emulator.surroundings import surroundings
+from nbvertex.emulator.surroundings import demand_bucket, surroundings
 from nbvertex.emulator.tasks import Artifact, TaskFailed, new_id
 from nbvertex.emulator.world import World
 
@@ -152,6 +152,7 @@ class PipelineJobs:
         steps = ContainerSteps(
             order, engine.processes, engine.memory, journal, engine.timer, engine.preempted
         )
+        demand_bucket(self._world, order.root)
         try:
             await Run(order, steps, journal, self._world.clock.now).go()
         except TaskFailed as error:

@@ -161,14 +161,17 @@ class Processes:
         log = folder.with_name(f"{folder.name}.log")
         cwd = await asyncio.to_thread(self._prepare, folder, image, words[0])
         env = self._env(image, command, folder)
-        with log.open("ab", buffering=0) as file:
-            output = Output(command, file.write, self._heard)
-            component = None if self._is_particular(image, command) else component_of(words)
-            child = self._spawning.start(image.python, words, env, str(cwd), output.take, component)
-            try:
-                stopped = await self._wait(child, command)
-            finally:
-                output.closed = True
+        try:
+            with log.open("ab", buffering=0) as file:
+                output = Output(command, file.write, self._heard)
+                component = None if self._is_particular(image, command) else component_of(words)
+                child = self._spawning.start(image.python, words, env, str(cwd), output.take, component)
+                try:
+                    stopped = await self._wait(child, command)
+                finally:
+                    output.closed = True
+        finally:
+            await asyncio.to_thread(shutil.rmtree, env["TMPDIR"], ignore_errors=True)
         code = child.code
         return Exit(128 - code if code < 0 else code, output.last, str(log), stopped)
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nbvertex.emulator.preconditions import StorageError
+from nbvertex.emulator.tasks import TaskFailed
 from nbvertex.emulator.world import World
+
+NOT_FOUND = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +38,22 @@ def surroundings(world: World, job: str, service_account: str = "") -> Around:
         "CLOUD_ML_JOB_ID": job.rpartition("/")[2],
     }
     return Around(identity, env)
+
+
+def demand_bucket(world: World, uri: str) -> None:
+    """Make sure that there is a bucket to write to.
+
+    Args:
+        world: the emulator.
+        uri: of what is to be written; "": nothing is.
+
+    Raises:
+        TaskFailed: there is none.
+    """
+    if not uri:
+        return
+    name = uri.removeprefix("gs://").partition("/")[0]
+    try:
+        world.buckets.bucket(name)
+    except StorageError as error:
+        raise TaskFailed(f"The Cloud Storage bucket of {uri!r} does not exist.", NOT_FOUND) from error
