@@ -47,5 +47,5 @@ class _Printer:
             for kind in [kind for kind, printer in printers.items() if isinstance(printer, _Printer)]:
                 del printers[kind]
             formatters[mime].deferred_printers.pop(_NAME, None)
-        configure_inline_support(self._shell, "inline")
+        configure_inline_support(self._shell, "inline")  # type: ignore[no-untyped-call, unused-ignore]
         return formatters[self._mime](figure)

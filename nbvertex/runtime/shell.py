@@ -28,6 +28,7 @@ from traitlets import Instance, Type, default
 from traitlets.config import Config
 
 from . import kernel, terminal
+from .kernel_magics import KernelMagics
 from .names import cell_name
 
 Send = Callable[[dict[str, Any]], None]
@@ -243,6 +244,7 @@ def make_shell(connection_file: str) -> ZMQInteractiveShell:
     kernel.set_modules(ZMQInteractiveShell)
     kernel.set_thread_names()
     shell.extension_manager.load_extension("storemagic")
+    shell.register_magics(KernelMagics)
     return shell
 
 
