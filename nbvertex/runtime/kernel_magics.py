@@ -10,6 +10,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import Javascript, display
 
+NO_KERNEL = "a step has no kernel that others could connect to"
+
 
 @magics_class
 class KernelMagics(Magics):
@@ -52,17 +54,12 @@ class KernelMagics(Magics):
     @line_magic
     def connect_info(self, line: str) -> None:
         """Say how to connect to the kernel."""
-        raise _NoKernel
+        raise UsageError(NO_KERNEL)
 
     @line_magic
     def qtconsole(self, line: str) -> None:
         """Open a console that is connected to the kernel."""
-        raise _NoKernel
-
-
-class _NoKernel(UsageError):
-    def __init__(self) -> None:
-        super().__init__("a step has no kernel that others could connect to")
+        raise UsageError(NO_KERNEL)
 
 
 def _in_pager(file_name: str) -> None:
