@@ -33,7 +33,7 @@ class Early:
     def may_start(self, planned: Planned) -> bool:
         """Whether a step is of a kind that can run early at all."""
         facts, each = planned.step.facts, planned.step.options.each
-        ordered = each.ordered if self._apart and each is not None else _writes_files(facts)
+        ordered = each.ordered if self._apart and each is not None else writes_files(facts)
         return not facts.everything and SEEN_AT_ONCE.isdisjoint(facts.outside) and not ordered
 
     def lets_pass(self, unfinished: Planned) -> bool:
@@ -46,7 +46,7 @@ class Early:
         )
 
 
-def _writes_files(facts: Facts) -> bool:
+def writes_files(facts: Facts) -> bool:
     """Whether it may write files; code that is no Python does so without being noticed."""
     return bool(facts.files_written) or ("files" in facts.outside and not facts.files_read)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbvertex import grammar
-from nbvertex.early import Early
+from nbvertex.early import Early, writes_files
 from nbvertex.pipeline import Pipeline
 from nbvertex.plan import Planned
 from nbvertex.runtime import history
@@ -41,7 +41,11 @@ def before(pipeline: Pipeline, steps: Sequence[Planned]) -> tuple[Before, ...]:
     for place, planned in enumerate(steps):
         own = {places[flow.source] for flow in pipeline.flows if flow.target == planned.name}
         own |= set(planned.needs)
-        own |= {other.index for other in steps[:place] if not early.lets_pass(other)}
+        own |= {
+            other.index
+            for other in steps[:place]
+            if not early.lets_pass(other) or writes_files(other.step.facts)
+        }
         own |= {other.index for other in steps[:place] if _binds_what_it_takes(other, planned)}
         if place == len(steps) - 1 or _comes_after_all(planned, early):
             own = set(range(place))

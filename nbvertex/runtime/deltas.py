@@ -61,11 +61,13 @@ class FileLeft:
         kind: ``file``, ``folder``, ``link`` or ``gone``.
         content: the digest of a file; where a link leads.
         mode: the permissions.
+        time: when it was written, in nanoseconds.
     """
 
     kind: str
     content: str = ""
     mode: int = 0o755
+    time: int = 0
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,14 @@ def merge(deltas: Iterable[Delta]) -> World:
 def same_files(earlier: Delta, later: Delta) -> list[str]:
     """Paths that one wrote to and the other wrote to otherwise, or read."""
     theirs = {path for path, left in earlier.files.items() if left.kind != "folder"}
-    both = {path for path in theirs & later.files.keys() if earlier.files[path] != later.files[path]}
+    both = {
+        path for path in theirs & later.files.keys() if not _alike(earlier.files[path], later.files[path])
+    }
     return sorted(both | (theirs & set(later.read)))
+
+
+def _alike(one: FileLeft, other: FileLeft) -> bool:
+    return (one.kind, one.content, one.mode) == (other.kind, other.content, other.mode)
 
 
 def _differing(before: Seen, now: Seen) -> frozenset[str]:

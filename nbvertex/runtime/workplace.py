@@ -14,6 +14,7 @@ from .deltas import FILES, FileLeft
 
 PLACE = "/tmp/nbvertex/work"  # the same in every container, so that paths that a cell shows are the same
 _BLOCK = 1 << 20
+_LONG_AGO = 946_684_800  # seconds: the year 2000
 _NOT_FILES = frozenset({"__pycache__", ".ipynb_checkpoints"})
 
 
@@ -42,6 +43,8 @@ def lay_out(place: str, kit: str | None, files: Mapping[str, tuple[FileLeft, str
     """
     if kit is not None and os.path.isdir(kit):
         shutil.copytree(kit, place, dirs_exist_ok=True, symlinks=True)
+        for path in seen(place):
+            os.utime(os.path.join(place, path), (_LONG_AGO, _LONG_AGO))  # the same in every container
     for path, (left, source) in sorted(files.items()):
         target = os.path.join(place, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -55,7 +58,9 @@ def lay_out(place: str, kit: str | None, files: Mapping[str, tuple[FileLeft, str
             shutil.copyfile(os.path.join(source, FILES, left.content), target)
     for path, (left, _) in sorted(files.items(), reverse=True):  # a folder may forbid to write into it
         if left.kind != "link":
-            os.chmod(os.path.join(place, path), left.mode)
+            target = os.path.join(place, path)
+            os.chmod(target, left.mode)
+            os.utime(target, ns=(left.time, left.time))  # who reloads what has changed looks at it
 
 
 Entry = tuple[str, int, int, int, int]  # kind, mode, size, time, inode
@@ -102,7 +107,7 @@ def take(place: str, before: Mapping[str, Entry], folder: str) -> dict[str, File
             target = os.path.join(folder, FILES, content)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copyfile(source, target)
-        left[path] = FileLeft(entry[0], content, entry[1])
+        left[path] = FileLeft(entry[0], content, entry[1], os.lstat(source).st_mtime_ns)
     return left
 
 
