@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import secrets
 import threading
@@ -56,9 +57,13 @@ class Identities:
         return jwt({**said, "sub": email, "iat": now, "exp": now + int(LIFETIME)})
 
     def expire(self) -> None:
-        """Let every token that was given so far be expired."""
+        """Let every token that was given so far be expired.
+
+        What a client signs itself says the second only, so this returns when the next one has begun.
+        """
         self._revoked = self._machine()
         self._store.set_note("identities", "revoked", self._revoked)
+        time.sleep(math.floor(self._revoked) + 1 - self._revoked)
 
     def set_lifetime(self, seconds: float) -> None:
         """Let tokens live as long from now on."""
@@ -91,9 +96,9 @@ class Identities:
         said = payload(token)
         if said is None:  # what a user's own gcloud would send is not looked into
             return default
-        if said.get("exp", float("inf")) <= self._machine() or said.get("iat", self._revoked) < int(
-            self._revoked
-        ):
+        signed = float(said.get("iat", self._machine()))
+        ends = min(float(said.get("exp", math.inf)), signed + self.lifetime)
+        if ends <= self._machine() or signed <= math.floor(self._revoked):
             raise unauthenticated()
         return str(said.get("email") or said.get("iss") or default)
 

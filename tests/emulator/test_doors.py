@@ -188,6 +188,21 @@ def test_an_expired_token_is_refused_and_made_anew(aiplatform: Any, emulator: An
     assert refused.json()["error"]["status"] == "UNAUTHENTICATED"
 
 
+def test_what_a_key_signs_expires_too(aiplatform: Any, emulator: Any) -> None:
+    """gRPC clients sign their own tokens; a new client signs a new one."""
+    from google.cloud import aiplatform_v1 as v1
+
+    def listed(one: Any) -> None:
+        one.list_endpoints(parent=PARENT)
+
+    old = client(v1, "EndpointService", "grpc")
+    listed(old)
+    emulator.expire_tokens()
+    with pytest.raises(exceptions.Unauthenticated):
+        listed(old)
+    listed(client(v1, "EndpointService", "grpc"))
+
+
 def test_the_metadata_server_says_who(emulator: Any) -> None:
     """A program without a key is the account of its door, as within Google's cloud."""
     code = """

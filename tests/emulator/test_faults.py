@@ -69,8 +69,9 @@ def test_a_quota_is_used_up(endpoints: Any, faults: Any, emulator: Any) -> None:
     faults(method="EndpointService.*", quota=2, per=60)
     endpoints.list_endpoints(parent=PARENT)
     endpoints.list_endpoints(parent=PARENT)
-    with pytest.raises(exceptions.TooManyRequests, match="Quota exceeded"):
+    with pytest.raises(exceptions.TooManyRequests, match="Quota exceeded") as raised:
         endpoints.list_endpoints(parent=PARENT)
+    assert (raised.value.reason, raised.value.domain) == ("RATE_LIMIT_EXCEEDED", "googleapis.com")
     emulator.advance(61)
     endpoints.list_endpoints(parent=PARENT)
 
