@@ -10,36 +10,16 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from nbvertex import __version__
 from nbvertex.home import Home
 from nbvertex.interpreters import kernel_folders
+from nbvertex.readiness import Finding
 
 Installed = Callable[[str], str | None]
 LEAST_SPACE = 1 << 30  # bytes free; below that a run with data soon fails
 OLDEST_SQLITE = (3, 35)  # UPSERT and RETURNING
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        name: what.
-        state: ``ok``; ``missing``: something that is optional; ``wrong``: runs here will fail.
-        found: a version, a path, a size.
-        use: what it is for.
-        mend: the command that mends it.
-    """
-
-    name: str
-    state: Literal["ok", "missing", "wrong"]
-    found: str = ""
-    use: str = ""
-    mend: str = ""
 
 
 # name, what it is for, the oldest that works, what brings it, and whether runs here need it.

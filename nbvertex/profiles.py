@@ -76,12 +76,13 @@ def check(chosen: Chosen, settings: Settings) -> None:
     Raises:
         ProblemsFound: it lacks something, or would run as somebody by default; all of it.
     """
-    problems = [*_missing(chosen, settings), *_borrowed(chosen.profile)]
+    problems = [*missing(chosen, settings), *borrowed(chosen.profile)]
     if problems:
         raise ProblemsFound(problems)
 
 
-def _missing(chosen: Chosen, settings: Settings) -> Iterator[Problem]:
+def missing(chosen: Chosen, settings: Settings) -> Iterator[Problem]:
+    """What a profile does not say and a submission must know."""
     whose = f"the profile {chosen.name}" if chosen.name else "no profile is named, and nothing"
     where = (
         "nbvertex.toml"
@@ -102,7 +103,8 @@ def _missing(chosen: Chosen, settings: Settings) -> Iterator[Problem]:
             )
 
 
-def _borrowed(profile: Profile) -> Iterator[Problem]:
+def borrowed(profile: Profile) -> Iterator[Problem]:
+    """What is wrong with running as an account that Google has made for other things."""
     if profile.service_account and _AGENTS.fullmatch(profile.service_account):
         yield Problem(
             "default-account",

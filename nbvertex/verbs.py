@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -158,15 +159,19 @@ commands.add_command(verbs_emulator.emulator)
 
 
 @verb("doctor")
+@click.option(
+    "--profile", metavar="P", help="Look at what a submission to this profile needs, at Google Cloud."
+)
 @as_json
 @click.pass_obj
-def doctor(session: Session, as_json: bool) -> int:
+def doctor(session: Session, profile: str | None, as_json: bool) -> int:
     """Exit 1 where something is wrong that runs here depend on."""
     from nbvertex import doctor
+    from nbvertex.actions import examining
     from nbvertex.actions.runs import home_of
     from nbvertex.picture import columns
 
-    found = doctor.examine(home_of(None))
+    found = doctor.examine(home_of(None)) if profile is None else list(examining.examine(profile, Path.cwd()))
     if as_json:
         print_json([dataclasses.asdict(finding) for finding in found])
     else:

@@ -50,6 +50,15 @@ Project: name 1 string; parent 2 string; project_id 3 string; state 4 Project.St
 GetProjectRequest: name 1 string
 SearchProjectsRequest: query 1 string; page_token 2 string; page_size 3 int32
 SearchProjectsResponse: projects 1 repeated Project; next_page_token 2 string
+Binding: role 1 string; members 2 repeated string
+Policy: version 1 int32; etag 3 bytes; bindings 4 repeated Binding
+GetIamPolicyRequest: resource 1 string
+SetIamPolicyRequest: resource 1 string; policy 2 Policy
+TestIamPermissionsRequest: resource 1 string; permissions 2 repeated string
+TestIamPermissionsResponse: permissions 1 repeated string
+Projects.GetIamPolicy(GetIamPolicyRequest) Policy: POST /v3/{resource=projects/*}:getIamPolicy *
+Projects.SetIamPolicy(SetIamPolicyRequest) Policy: POST /v3/{resource=projects/*}:setIamPolicy *
+Projects.TestIamPermissions(TestIamPermissionsRequest) TestIamPermissionsResponse: POST /v3/{resource=projects/*}:testIamPermissions *
 Projects.GetProject(GetProjectRequest) Project: GET /v3/{name=projects/*}
 Projects.SearchProjects(SearchProjectsRequest) SearchProjectsResponse: GET /v3/projects:search
 """
@@ -104,6 +113,16 @@ SecretManagerService.DisableSecretVersion(DisableSecretVersionRequest) SecretVer
 SecretManagerService.DestroySecretVersion(DestroySecretVersionRequest) SecretVersion: POST /v1/{name=projects/*/secrets/*/versions/*}:destroy *
 """
 
+ACCOUNTS = """
+package google.iam.admin.v1
+ServiceAccount: name 1 string; project_id 2 string; unique_id 4 string; email 5 string; display_name 6 string
+GetServiceAccountRequest: name 1 string
+TestIamPermissionsRequest: resource 1 string; permissions 2 repeated string
+TestIamPermissionsResponse: permissions 1 repeated string
+IAM.GetServiceAccount(GetServiceAccountRequest) ServiceAccount: GET /v1/{name=projects/*/serviceAccounts/*}
+IAM.TestIamPermissions(TestIamPermissionsRequest) TestIamPermissionsResponse: POST /v1/{resource=projects/*/serviceAccounts/*}:testIamPermissions *
+"""
+
 IAM_CREDENTIALS = """
 package google.iam.credentials.v1
 GenerateAccessTokenRequest: name 1 string; delegates 2 repeated string; scope 4 repeated string; lifetime 7 .google.protobuf.Duration
@@ -148,7 +167,17 @@ LoggingServiceV2.ListLogs(ListLogsRequest) ListLogsResponse: GET /v2/{parent=pro
 LoggingServiceV2.DeleteLog(DeleteLogRequest) .google.protobuf.Empty: DELETE /v2/{log_name=projects/*/logs/*}
 """
 
-FILES = (STATUS, PROJECTS, OLD_PROJECTS, SECRETS, IAM_CREDENTIALS, LOGGING_TYPES, MONITORED, LOGGING)
+FILES = (
+    STATUS,
+    PROJECTS,
+    OLD_PROJECTS,
+    SECRETS,
+    ACCOUNTS,
+    IAM_CREDENTIALS,
+    LOGGING_TYPES,
+    MONITORED,
+    LOGGING,
+)
 SCALARS = {"double": 1, "int64": 3, "int32": 5, "bool": 8, "string": 9, "bytes": 12}
 MESSAGE, ENUM = 11, 14
 METHOD = re.compile(r"(\w+)\.(\w+)\(([\w.]+)\) ([\w.]+): (\w+) (\S+)(?: (\S+))?")

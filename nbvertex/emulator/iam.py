@@ -13,6 +13,8 @@ from nbvertex.emulator.world import World
 
 CREDENTIALS = "google.iam.credentials.v1.IAMCredentials"
 POLICIES = "google.iam.v1.IAMPolicy"
+PROJECTS = "google.cloud.resourcemanager.v3.Projects"
+ACCOUNTS = "google.iam.admin.v1.IAM"
 HOUR, MOST = 3600.0, 43200.0
 
 
@@ -61,6 +63,12 @@ def serve(world: World, table: Table) -> None:
     def permissions(call: Call) -> Message:
         return call.reply(permissions=call.request.permissions)
 
+    def account(call: Call) -> Message:
+        project, _, email = call.request.name.removeprefix("projects/").partition("/serviceAccounts/")
+        found = call.reply(email=email, project_id=email.partition("@")[2].partition(".")[0])
+        found.name = f"projects/{found.project_id if project == '-' else project}/serviceAccounts/{email}"
+        return found
+
     table.serve(
         CREDENTIALS,
         GenerateAccessToken=access_token,
@@ -68,4 +76,6 @@ def serve(world: World, table: Table) -> None:
         SignBlob=sign_blob,
         SignJwt=sign_jwt,
     )
+    table.serve(ACCOUNTS, GetServiceAccount=account, TestIamPermissions=permissions)
+    table.serve(PROJECTS, GetIamPolicy=get_policy, SetIamPolicy=set_policy, TestIamPermissions=permissions)
     table.serve(POLICIES, GetIamPolicy=get_policy, SetIamPolicy=set_policy, TestIamPermissions=permissions)
