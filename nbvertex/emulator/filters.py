@@ -105,7 +105,7 @@ class Filter:
             if self._next()[0] != "close":
                 raise self._wrong("the end")
             return test
-        if kind not in ("word", "text"):
+        if kind not in ("word", "text") or (kind == "word" and said in ("AND", "OR")):
             raise self._wrong(said)
         if kind == "word" and said.startswith("-") and not said[1:2].isdigit():
             self._at -= 1
