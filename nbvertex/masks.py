@@ -60,6 +60,8 @@ _TEXT = _compiled(
         (r"^(real|user|sys)\t\d+m[\d.]+s$", rf"\1\t{GONE}"),
         (r"^.*\bper loop\b.*$", f"{GONE} per loop"),
         (r"^The slowest run took .*\n?|^This could mean that an intermediate result.*\n?", ""),
+        # what TensorFlow and others log from C++: the time and the thread
+        (r"^([IWEF])\d{4} \d\d:\d\d:[\d.]+ +\d+ (?=\w+\.(?:cc|cpp|h):\d+\])", r"\1 "),
         # tqdm, keras, pytest
         (r"\[(?:\d+:)?\d+:\d+<[^\],]*,[^\]]*\]|\[(?:\d+:)?\d+:\d+, [^\]]*\]", f"[{GONE}]"),
         (rf"{_NUMBER}\s?(?:[num\N{{MICRO SIGN}}]?s)/(?:step|sample|epoch|it|iter)\b", f"{GONE}/step"),
@@ -71,6 +73,7 @@ _MARKUP = _compiled(
     [
         (r"<dc:date>[^<]*</dc:date>", ""),
         (_UUID, "uuid"),
+        (r"\.\.\.x?[0-9a-f]{6,}(?=&gt;)", GONE),  # the end of an address, in what scikit-learn shows
         (r"\b(sk-(?:container|estimator)-id)-\d+", r"\1"),
         (r"\bT_[0-9a-f]{5}(?=[_\" #{])", "T"),
         (r"\b(altair-viz|vega-embed|plotly|mpld3|fig_el|df|bk)-?[0-9a-f]{8,}", r"\1"),

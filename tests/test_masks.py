@@ -22,6 +22,7 @@ ALIKE: dict[str, tuple[str, str]] = {
     "%memit": ("peak memory: 102.30 MiB, increment: 0.12 MiB", "peak memory: 99.00 MiB, increment: 0.00 MiB"),
     "bash's time": ("real\t0m0.003s\nuser\t0m0.001s", "real\t1m9.250s\nuser\t0m8.000s"),
     "keras": ("15/15 [====] - 5s 3ms/step - loss: 0.5", "15/15 [====] - 7s 91ms/step - loss: 0.5"),
+    "a log of C++": ("I0000 00:00:1795176696.626637   25135 port.cc:153] on", "I0000 00:00:1795176710.1   99 port.cc:153] on"),
     "pytest": ("== 3 passed in 0.12s ==", "== 3 passed in 4.00s =="),
 }  # fmt: skip
 
@@ -70,6 +71,7 @@ def test_a_stream_is_what_is_left_on_the_terminal() -> None:
     "one, two",
     [
         ('<div id="sk-container-id-1">', '<div id="sk-container-id-7">'),
+        ("<td>&lt;function f...f3a84f105e0&gt;</td>", "<td>&lt;function f...x7f3a84ee46&gt;</td>"),
         ("#T_a1b2c_row0 {", "#T_ffe01_row0 {"),
         ('<div id="altair-viz-0123456789abcdef0123456789abcdef">', '<div id="altair-viz-fedcba9876543210fedcba9876543210">'),
         ("<dc:date>2024-01-01</dc:date>", "<dc:date>2025-02-02</dc:date>"),
