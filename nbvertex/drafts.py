@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,7 @@ def _pipeline(asked: Asked) -> Draft:
             },
         },
         "serviceAccount": profile.service_account,
-        "labels": {"nbv-pipeline": name[:63].rstrip("-")},
+        "labels": {"nbv-pipeline": label_of(name)},
         **surroundings(profile),
     }
     for one in asked.pipeline.parameters:
@@ -124,7 +125,58 @@ def _part(word: str) -> Part | None:
     return Part(step=said["step"], role=said.get("task", {}).get("kind", "run")) if "step" in said else None
 
 
-DRAFTS: Mapping[str, Callable[[Asked], Draft]] = {"vertex-pipeline": _pipeline}
+def _jobs(asked: Asked) -> Draft:
+    """Custom jobs, each as its target has written it, with what the profile says put in."""
+    profile, root = asked.profile, f"{asked.profile.bucket}/{FOLDER}/jobs/{asked.ident}"
+    environ = [
+        {"name": "NBVERTEX_ROOT", "value": root},
+        {"name": "NBVERTEX_PARAMETERS", "value": json.dumps(asked.values, sort_keys=True)},
+    ]
+    listed = json.loads(asked.files["jobs.json"])
+    jobs = tuple(
+        Job(
+            part=number,
+            kind="job",
+            where=service.parent(profile),
+            ident=asked.ident,
+            body=_custom_job(one["job"], asked, environ),
+            steps=tuple(one["steps"]),
+            after=tuple(one.get("after", ())),
+            attempts=one.get("attempts", 1),
+        )
+        for number, one in enumerate(listed, 1)
+    )
+    return Draft(jobs, (upload(profile, asked.files["jobs.json"].encode(), "json"),), {})
+
+
+def _custom_job(said: Mapping[str, Any], asked: Asked, environ: list[dict[str, str]]) -> dict[str, Any]:
+    profile, spec = asked.profile, dict(said["jobSpec"])
+    spec.setdefault("serviceAccount", profile.service_account)
+    if profile.network:
+        spec.setdefault("network", profile.network)
+    spec["workerPoolSpecs"] = [
+        {
+            **pool,
+            "containerSpec": {
+                **pool["containerSpec"],
+                "env": [*pool["containerSpec"].get("env", ()), *environ],
+            },
+        }
+        if "containerSpec" in pool
+        else pool
+        for pool in spec["workerPoolSpecs"]
+    ]
+    key = {"encryptionSpec": {"kmsKeyName": profile.kms_key}} if profile.kms_key else {}
+    labels = {"nbv-pipeline": label_of(asked.pipeline.name), **said.get("labels", {})}
+    return {"displayName": asked.pipeline.name, **key, **said, "jobSpec": spec, "labels": labels}
+
+
+def label_of(name: str) -> str:
+    """A name as the value of a label."""
+    return re.sub(r"[^a-z0-9_-]", "-", name.lower())[:63].strip("-_")
+
+
+DRAFTS: Mapping[str, Callable[[Asked], Draft]] = {"vertex-pipeline": _pipeline, "vertex-job": _jobs}
 
 
 def surroundings(profile: Profile) -> dict[str, Any]:
@@ -179,8 +231,6 @@ def check_secrets(pipeline: Pipeline) -> None:
     Raises:
         ProblemsFound: some do not; what they say instead is not repeated.
     """
-    import re
-
     problems = [
         Problem(
             "secret-reference",

@@ -144,6 +144,16 @@ def _seen(parts: Sequence[tuple[str, Task]], folder: str, main: str) -> StepSeen
 def _of_job(job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:
     """All steps of a custom job are as the job is: what goes on inside, its log tells."""
     state = {"interrupted": "skipped"}.get(job.state, str(job.state))
+    spec = told.get("jobSpec", job.body.get("jobSpec", {}))
+    root = next(
+        (
+            one["value"]
+            for pool in spec.get("workerPoolSpecs", ())
+            for one in pool.get("containerSpec", {}).get("env", ())
+            if one.get("name") == "NBVERTEX_ROOT"
+        ),
+        "",
+    )
     one = StepSeen(
         state=state,
         attempt=job.attempt,
@@ -152,7 +162,7 @@ def _of_job(job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:
         ended=told.get("endTime", ""),
         jobs=(str(told["name"]),),
     )
-    return dict.fromkeys(job.steps, one)
+    return {step: replace(one, state_url=f"{root}/{step}/state" if root else "") for step in job.steps}
 
 
 def closed(submission: Submission, now: Callable[[], float]) -> Submission:

@@ -1,4 +1,12 @@
-"""What a target is, where targets are found, and what of a notebook one of them cannot say."""
+"""What a target is, where targets are found, and what of a notebook one of them cannot say.
+
+`nbvertex submit` (`drafts`) reads of what a target renders: ``pipeline.yaml``, a KFP v2 document that becomes one pipeline
+job; or ``jobs.json``, a list of custom jobs in the order in which they may begin, each ``{"steps": [names], "after": [numbers
+of earlier jobs, from 1], "attempts": how often it may be created, "job": a CustomJob as its JSON}``. What a profile says is
+put in where a job says nothing of it (``serviceAccount``, ``network``, ``encryptionSpec``), and every container finds
+``NBVERTEX_ROOT`` (``gs://.../ID``, the submission's own folder) and ``NBVERTEX_PARAMETERS`` (the values given, as a JSON
+object) in its environment; a step leaves its state in ``NBVERTEX_ROOT/STEP/state``.
+"""
 
 from __future__ import annotations
 
