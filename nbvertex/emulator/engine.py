@@ -38,7 +38,7 @@ class Engine:
         self.closing = False
         self.timer = Timer(world.clock.now, world.clock.watch)
         self.memory = Memory(folder / "cache")
-        self.spawning = Spawning(folder / "shims")
+        self.spawning = Spawning(folder / "shims", world.buckets.folder)
         from pathlib import Path
 
         cwd = Path(settings.cwd)

@@ -15,6 +15,9 @@ import struct
 import sys
 from typing import Any
 
+BUCKETS = "NBVERTEX_EMULATOR_BUCKETS"
+"""The variable by which `sitecustomize` knows where the buckets are."""
+
 
 class Spawner:
     """The loop: requests come in on a socket, processes end."""
@@ -23,6 +26,7 @@ class Spawner:
         self._control = control
         control.set_inheritable(False)  # else what is started would hold the emulator's end of it open
         self._jobs: dict[int, str] = {}  # by process id
+        self._mounted = False
         self._component: dict[str, Any] | None = None  # what this process has become, where it is a fork
         self._knows_kfp: bool | None = None
         self._woken, wake = os.pipe()
@@ -30,6 +34,13 @@ class Spawner:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wake)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def mount(self, buckets: str, scratch: str) -> None:
+        """Show the buckets at /gcs to all that is started, where the system lets us; else `sitecustomize` does."""
+        import runpy
+
+        file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside", "mount.py")
+        self._mounted = runpy.run_path(file)["show_buckets"](buckets, scratch)
 
     def serve(self) -> dict[str, Any] | None:
         """Serve until the emulator ends; in a forked child, give the component that it is to run."""
@@ -71,6 +82,8 @@ class Spawner:
 
     def _start(self, said: dict[str, Any], descriptors: list[int]) -> bool:
         """Fork; in the child, False where it is to run a component itself."""
+        if self._mounted:
+            said["env"].pop(BUCKETS, None)
         warm = "component" in said and self._is_warm()
         pid = os.fork()
         if pid == 0:
@@ -218,6 +231,9 @@ def missing(requirements: list[str]) -> list[str]:
 
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this file is no business of what runs here
-    component = Spawner(socket.socket(fileno=int(sys.argv[1]))).serve()
+    spawner = Spawner(socket.socket(fileno=int(sys.argv[1])))
+    if len(sys.argv) > 2:
+        spawner.mount(*sys.argv[2:])
+    component = spawner.serve()
     if component is not None:
         run_component(component)

@@ -57,7 +57,7 @@ class Child:
 class Spawner:
     """One environment's: processes are started in it and end."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, mounts: Sequence[str]) -> None:
         self._loop = asyncio.get_running_loop()
         self._control, theirs = socket.socketpair()
         self._children: dict[str, Child] = {}
@@ -66,7 +66,7 @@ class Spawner:
         self._number = 0
         try:
             self.process = subprocess.Popen(
-                [python, str(SCRIPT), str(theirs.fileno())],
+                [python, str(SCRIPT), str(theirs.fileno()), *mounts],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},
@@ -205,10 +205,12 @@ class Spawning:
 
     Args:
         shims: a folder for programs that an environment should have and has not.
+        buckets: the folder that is shown at /gcs, where the system lets us mount; None: none is.
     """
 
-    def __init__(self, shims: Path) -> None:
+    def __init__(self, shims: Path, buckets: Path | None = None) -> None:
         self._shims = shims
+        self._buckets = buckets
         self._spawners: dict[str, Spawner] = {}
         self._programs: dict[str, str] = {}
 
@@ -253,11 +255,19 @@ class Spawning:
             (shims / name).chmod(0o755)
         return f"{shims}{os.pathsep}{folder}"
 
+    def _mounts(self) -> Sequence[str]:
+        """What a spawner is told to mount: the buckets, and a folder that may become the root."""
+        if self._buckets is None:
+            return ()
+        root = self._shims / "root"
+        root.mkdir(parents=True, exist_ok=True)
+        return str(self._buckets), str(root)
+
     def _of(self, python: str) -> Spawner:
         spawner = self._spawners.get(python)
         if spawner is None or not spawner.alive:
             try:
-                spawner = self._spawners[python] = Spawner(python)
+                spawner = self._spawners[python] = Spawner(python, self._mounts())
             except OSError as error:
                 raise SpawnerDied(f"The interpreter {python} does not run: {error.strerror}") from error
         return spawner

@@ -66,8 +66,9 @@ class Bench:
         order = Order(name, pipeline, Inputs(run_parameters(pipeline.root, given)), "gs://b/root", facts)
 
         async def main() -> Outputs:
-            spawning, timer = Spawning(self.folder / "shims"), Timer()
+            spawning, timer = Spawning(self.folder / "shims", self.folder / "buckets"), Timer()
             around = Surroundings(self.folder / "attempts", self.folder / "buckets")
+            around.buckets.mkdir(exist_ok=True)
             processes = Processes(Images(any_image=sys.executable), around, spawning, timer, self._heard)
             steps = ContainerSteps(order, processes, Memory(self.folder / "cache"), journal, timer)
             try:
@@ -216,7 +217,7 @@ def probe(data: Output[Dataset]) -> str:
         "threads": threading.active_count(), "leader": os.getsid(0) == os.getpgid(0),
         "files": sorted(os.listdir("/proc/self/fd"), key=int)[:3],
         "stdin": sys.stdin.read(), "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering],
-        "mount": data.path.startswith(os.environ["NBVERTEX_EMULATOR_BUCKETS"]),
+        "mount": data.path.startswith(os.environ.get("NBVERTEX_EMULATOR_BUCKETS", "/gcs/b/")),
         "modules": sorted(m for m in sys.modules if m.partition(".")[0] in ("kfp", "yaml", "google", "runpy")),
         "hash": sys.flags.hash_randomization, "umask": os.umask(0o22), "random": random.random() != 0.5,
     })

@@ -32,6 +32,7 @@ class Bench:
         self.around = Surroundings(folder / "attempts", folder / "buckets", folder / "project")
         self.lines: list[tuple[str, str]] = []
         self.ahead = 0.0
+        self.mounts = False
         self.wake: list[Callable[[], None]] = []
         (folder / "buckets" / "b").mkdir(parents=True)
         (folder / "project").mkdir()
@@ -45,7 +46,7 @@ class Bench:
         """Do something with processes; none is left."""
 
         async def main() -> Any:
-            spawning = Spawning(self.folder / "shims")
+            spawning = Spawning(self.folder / "shims", self.around.buckets if self.mounts else None)
             timer = Timer(lambda: time.time() + self.ahead, self.wake.append)
             processes = Processes(self.images, self.around, spawning, timer, self._heard)
             try:
@@ -146,8 +147,10 @@ with tempfile.TemporaryDirectory() as t: os.stat(t)
 """
 
 
-def test_buckets_are_mounted(bench: Bench) -> None:
-    """Under /gcs/, for all that Python does with files."""
+@pytest.mark.parametrize("mounts", [False, True])
+def test_buckets_are_mounted(bench: Bench, mounts: bool) -> None:
+    """Under /gcs/, for all that Python does with files, whether the system lets us mount or not."""
+    bench.mounts = mounts
     (bench.folder / "buckets" / "b" / "out").mkdir()
     ended = bench.run(*python(BUCKET), env={"MODEL": "/gcs/b/out"})
     assert (ended.code, ended.last) == (0, ""), bench.lines
@@ -155,6 +158,24 @@ def test_buckets_are_mounted(bench: Bench) -> None:
         str(one.relative_to(bench.folder / "buckets")) for one in bench.folder.glob("buckets/b/**/*")
     )
     assert found == ["b/out", "b/out/m", "b/w.txt"]
+
+
+def test_every_program_sees_the_buckets(bench: Bench) -> None:
+    """Where the system lets us mount; nobody else sees it."""
+    bench.mounts = True
+    (bench.folder / "buckets" / "b" / "x").write_text("shown")
+    ended = bench.run(
+        "sh", "-c", 'cat /gcs/b/x; id -u; echo made > /gcs/b/y; test -z "$NBVERTEX_EMULATOR_BUCKETS" && pwd'
+    )
+    if ended.code == 1 and "No such file" in ended.last:
+        pytest.skip("no mounts here")
+    assert ended.code == 0
+    assert bench.lines == [
+        ("stdout", f"shown{os.getuid()}"),
+        ("stdout", str(bench.folder / "attempts" / "one")),
+    ]
+    assert (bench.folder / "buckets" / "b" / "y").read_text() == "made\n"
+    assert not Path("/gcs/b/y").exists()
 
 
 def test_an_environments_own_customization_still_runs(bench: Bench) -> None:
