@@ -10,6 +10,8 @@ from nbvertex.emulator.problem import ApiError
 from nbvertex.emulator.web import Reply, Request, json_reply
 from nbvertex.emulator.world import World
 
+FOREVER = 100 * 366 * 86400.0
+
 
 class Control:
     """The emulator's own paths, on its plain port only.
@@ -80,6 +82,9 @@ def _number(request: Request, field: str) -> float:
     if said is None:
         said = request.json().get(field)
     try:
-        return float(said)
+        number = float(said)
     except (TypeError, ValueError):
         raise ApiError("INVALID_ARGUMENT", f"{field} must be a number, not {said!r}") from None
+    if not 0 <= number < FOREVER:
+        raise ApiError("INVALID_ARGUMENT", f"{field} must be between 0 and a hundred years, not {said!r}")
+    return number
