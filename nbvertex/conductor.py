@@ -13,7 +13,7 @@ from nbvertex.artifacts import Damaged
 from nbvertex.cache import Keys, never
 from nbvertex.deck import Deck
 from nbvertex.early import Early, untouched
-from nbvertex.errors import NbvertexError, StepFailed
+from nbvertex.errors import NbvertexError, StepFailed, StoreError
 from nbvertex.events import RunEvent, StepChanged, StepResult, StepState
 from nbvertex.files import Files
 from nbvertex.flight import Crashed, Flight, Landed
@@ -25,7 +25,7 @@ from nbvertex.past import Past
 from nbvertex.plan import Plan, Planned
 from nbvertex.results import as_placed, result_of, row_of
 from nbvertex.rounds import task_of
-from nbvertex.state import Inputs, State
+from nbvertex.state import MISSING_ENTRY, Inputs, State
 
 IDLE = 0.25  # seconds after which a wait is broken off to write what is known
 TURN = 0.02  # seconds between two looks at a lock that another run holds
@@ -203,7 +203,12 @@ class Conductor:
             flight = self._flights.get(planned.index)
             ready = all(self._has_landed(need) for need in planned.needs)
             if flight is None and ready and self._may_start_early(planned):
-                self._open(planned, view)
+                try:
+                    self._open(planned, view)
+                except StoreError as error:
+                    if error.code != MISSING_ENTRY:
+                        raise
+                    return  # what it would read rests on a step that is running again
                 if self._head != head:  # it went back to mend something
                     return
                 flight = self._flights.get(planned.index)

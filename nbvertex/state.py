@@ -12,6 +12,8 @@ from nbvertex.errors import StoreError
 from nbvertex.pipeline import Record
 from nbvertex.runtime.closure import closure
 
+MISSING_ENTRY = "missing-entry"  # the code of an error: what a name needs is not there
+
 
 class Held(Record, frozen=True, kw_only=True):
     """An artifact as a step left it: the bytes of a group of entries that share an object.
@@ -122,12 +124,12 @@ class State:
             StoreError: the record of the run does not hold what a name is bound to.
         """
         try:
-            names, held = closure(self.names, self.homes, wanted)
+            names, also, held = closure(self.names, self.homes, wanted)
         except KeyError as missing:
             raise StoreError(
-                f"the run's record has no home for entry {missing.args[0]}", code="missing-entry"
+                f"the run's record has no home for entry {missing.args[0]}", code=MISSING_ENTRY
             ) from None
-        return Inputs(names, held)
+        return Inputs({**names, **also}, held)
 
 
 def difference(before: Inputs, names: Mapping[str, str | None], held: Iterable[Held]) -> Change:

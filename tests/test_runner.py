@@ -332,6 +332,40 @@ def test_change_that_nobody_foresaw_runs_the_reader_again(home: Home) -> None:
     ]
 
 
+class Referring(pretend.Pool):
+    """What step c leaves is read with what step b has left, as an instance is with its class."""
+
+    def _result(self, job: worker.Job, *args: Any) -> worker.Result:
+        result = super()._result(job, *args)
+        if job.inputs["step"] == "c" and isinstance(result, worker.Done):
+            for record in result.artifacts:
+                record["refs"] = ["b:y"]
+        return result
+
+
+def test_nothing_starts_on_what_runs_again(home: Home) -> None:
+    """b ran too early and begins anew, while what c made of it stands: the step after c waits, and all ends well."""
+    steps = [
+        step("s", "x = 1", binds=("x",), live=("x",)),
+        step("a", "x = 2", at=2, binds=("x",), live=("x",), needs=("s",)),
+        step("b", "y = x", at=3, reads=("x",), binds=("y",), live=("x", "y"), needs=("s",)),
+        step("c", "z = y", at=4, reads=("y",), binds=("z",), live=("y", "z"), needs=("b",)),
+        step("d", "w = z", at=5, reads=("z",), binds=("w",), live=("w", "z"), needs=("c",)),
+        step("e", "print(z)", at=6, reads=("z",), needs=("c",)),
+    ]
+    turns = ["s", "b", "c", "a", "d", "e", "b"]
+
+    def choose(jobs: Sequence[str]) -> str:
+        late = [name for name in ("b",) if pool.started.count(name) > 1]
+        return min(jobs, key=lambda job: 9 if job.split("#")[0] in late else turns.index(job.split("#")[0]))
+
+    pool = Referring(choose)
+    result = run(pipeline(*steps), home, pool, jobs=2)
+    assert (result.error, printed(result)[6]) == (None, "2\n")
+    assert pool.started[:4] == ["s", "a", "b", "c"]
+    assert pool.started.count("b") == 2
+
+
 def test_early_failure_on_stale_inputs_is_none(home: Home) -> None:
     """An early step may fail because it ran too early; only what Run All would show counts."""
     made = pipeline(
