@@ -120,7 +120,7 @@ def _each(step: Step, each: Each, known: _Known) -> Iterator[Problem]:
             step,
             "each-shadows",
             f"`each` of step `{step.name}` binds `{each.name}`, which step `{other.name}` has bound before",
-            f"take another name, such as `each_{each.name}`",
+            f"take another name, or tag the cell that binds `{each.name}` `skip`: plain Jupyter runs it all the same",
         )
     elif given(each.name):
         yield _problem(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from nbvertex import plan
 from nbvertex.errors import Place, Refused, StepFailed
 from nbvertex.events import RunEvent
 from nbvertex.flight import Crashed, Flight, Landed, why_crashed
@@ -29,6 +30,12 @@ STATES = {
     "@warnings": "warning filters",
 }
 LOOK = 0.25  # seconds between two looks at whether somebody wants to stop
+
+
+def _state(name: str) -> str:
+    """A state outside the names in words."""
+    module, colon, attribute = name.removeprefix("@on:").partition(":")
+    return f"{module}.{attribute}" if colon else STATES.get(name, name.removeprefix("@"))
 
 
 class Processes(Protocol):
@@ -139,6 +146,7 @@ class Deck:
                 scratch=str(self._ledger.scratch),
                 early=flight.early,
                 output_limit=self._settings.output_limit,
+                measures=plan.measures(step),
                 survey=self._survey(flight),
                 task={**flight.task, "first": len(blobs)} if flight.task is not None else None,
             )
@@ -241,6 +249,7 @@ class Deck:
             live=flight.planned.live,
             touched=Touched(read=result.files_read, written=result.files_written),
             widgets=result.widgets,
+            measures=result.measures,
             started=flight.started,
             ended=time.time(),
         )
@@ -251,7 +260,7 @@ class Deck:
         place = Place(
             self._settings.notebook, flight.planned.step.cells[0].position, step=flight.planned.name
         )
-        names = ", ".join(STATES.get(name, name.removeprefix("@")) for name in what.split(", "))
+        names = ", ".join(_state(name) for name in what.split(", "))
         message = f"the rounds of a step that runs over a list must leave the state outside the names alone: {names}"
         hint = "change that in a step before; of random numbers, seed them first thing in each round"
         return Crashed(Refused(message, place=place, hint=hint, code="each-state"), again=False)

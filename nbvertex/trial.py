@@ -197,6 +197,8 @@ class Bench:
     def _missing(self, step: Step, before: Sequence[Cell], result: Failed) -> str | None:
         """What to do about a name that an earlier step binds and nobody has handed over."""
         name = result.evalue.partition("'")[2].partition("'")[0] if result.ename == "NameError" else ""
+        if step.options.each is not None and name == step.options.each.name:
+            return f"it is an item of the list that the step runs over: hand one over, run({name}=...)"
         ran = {cell.position for cell in before}
         for other in self._pipeline.steps:
             for cell in other.cells:

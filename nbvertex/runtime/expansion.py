@@ -20,6 +20,7 @@ from . import (
     items,
     kinds,
     pickler,
+    probes,
     rounds,
     survey,
 )
@@ -69,6 +70,7 @@ class Expansion:
 
     def round(self, index: int) -> None:
         """Begin with a round."""
+        self._put_back()
         self.before = _copies(self.own)
         self._put(self.before)
         self.namespace[self.name] = copy.deepcopy(self.items[index])
@@ -132,15 +134,21 @@ class Expansion:
             len(manager.input_hist_parsed),
             len(manager.input_hist_raw),
         )
-        self.around = os.getcwd(), dict(os.environ)
+        self.around = os.getcwd(), dict(os.environ), {probe.name: probe.get() for probe in _generators()}
         self.warned = {name: dict(found) for name, found in _registries()}
 
-    def _restore(self) -> None:
-        folder, environ = self.around
+    def _put_back(self) -> None:
+        """Give a round the state outside the names that the first one found, as far as steps may change it."""
+        folder, environ, generators = self.around
         os.chdir(folder)
         if dict(os.environ) != environ:
             os.environ.clear()
             os.environ.update(environ)
+        for probe in _generators():
+            if probe.name in generators:
+                probe.put(generators[probe.name])
+
+    def _restore(self) -> None:
         manager = self.shell.history_manager
         outputs, parsed, raw = self.kept
         del manager.input_hist_parsed[parsed:]
@@ -153,6 +161,11 @@ class Expansion:
         for name, found in _registries():
             found.clear()
             found.update(self.warned.get(name, {}))
+
+
+def _generators() -> list[probes.Probe]:
+    """The generators of random numbers of the modules that are there."""
+    return [p for p in probes.PROBES if p.name in rounds.GENERATORS.values() and p.module in sys.modules]
 
 
 def _registries() -> list[tuple[str, dict[Any, Any]]]:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -127,35 +127,48 @@ class Bench:
 
     def _straight(self, folder: Path, cells: Sequence[Cell]) -> Seen:
         work = folder / "work"
-        pool = self._borrow()
-        try:
-            pool.start(
-                worker.Job(
-                    id="straight",
-                    cells=tuple(_numbered(cells)),
-                    inputs={"step": "all", "names": {}, "artifacts": []},
-                    live=(),
-                    cwd=str(work),
-                    scratch=str(folder),
-                )
-            )
-            shown: dict[int, str] = {}
-            result: worker.Result | None = None
-            while result is None:
-                for event in pool.poll(1.0):
-                    if isinstance(event, worker.CellEnded | worker.Revised):
-                        shown[event.position] = text_of(event.outputs, work)
-                    elif isinstance(event, worker.Ended):
-                        result = event.result
-        except BaseException:  # whatever went wrong, the next run gets processes of its own
-            self._drop_pool()
-            raise
+        shown: dict[int, str] = {}
+
+        def hear(event: worker.Event) -> None:
+            if isinstance(event, worker.CellEnded | worker.Revised):
+                shown[event.position] = text_of(event.outputs, work)
+
+        result = self.watch(
+            worker.Job(
+                id="straight",
+                cells=tuple(_numbered(cells)),
+                inputs={"step": "all", "names": {}, "artifacts": []},
+                live=(),
+                cwd=str(work),
+                scratch=str(folder),
+            ),
+            hear,
+        )
         failure = None
         if isinstance(result, worker.Failed):
             failure = (result.position, result.ename)
         elif isinstance(result, worker.Died):
             failure = (len(shown) + 1, f"died ({result.message})")
         return Seen(shown, files_in(work), failure)
+
+    def watch(self, job: worker.Job, hear: Callable[[worker.Event], None]) -> worker.Result:
+        """Run one job to its end.
+
+        Args:
+            job: it.
+            hear: hears every event before the end.
+        """
+        pool = self._borrow()
+        try:
+            pool.start(job)
+            while True:
+                for event in pool.poll(1.0):
+                    if isinstance(event, worker.Ended):
+                        return event.result
+                    hear(event)
+        except BaseException:  # whatever went wrong, the next run gets processes of its own
+            self._drop_pool()
+            raise
 
     def stepped(self, cells: Sequence[Cell], jobs: int | None = None) -> Seen:
         """The same cells as the steps that their tags say."""

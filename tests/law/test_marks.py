@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,13 +10,21 @@ from pathlib import Path
 
 import making
 import pytest
-from running import Bench, Cell, Seen
+from expanding import Looped, straight
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from programs import programs
+from running import Bench, Cell, Seen, compare
 
+from nbvertex import convert, notebook
 from nbvertex.actions import verifying
 from nbvertex.actions.reading import open_notebook
 
 FOLDER = Path(__file__).resolve().parent.parent / "cases" / "marks"
 MARK = "# %%"
+COUNT = (
+    int(os.environ.get("NBVERTEX_LAW_PROGRAMS", "300")) // 10
+)  # programs of which one step runs over a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,10 @@ class Case:
 def read() -> Iterator[Case]:
     """All cases; the cells of one are a percent script whose lines `# %%` give the tags, with ``|`` between them."""
     for path in sorted(FOLDER.glob("*.toml")):
-        for name, given in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            says = tuple(given.pop("says", ()))
-            cells = tuple(_cell(piece) for piece in given.pop("cells").split(MARK)[1:])
-            yield Case(f"{path.stem}-{name}", cells=cells, says=says, **given)
+        for name, stated in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            says = tuple(stated.pop("says", ()))
+            cells = tuple(_cell(piece) for piece in stated.pop("cells").split(MARK)[1:])
+            yield Case(f"{path.stem}-{name}", cells=cells, says=says, **stated)
 
 
 def _cell(piece: str) -> Cell:
@@ -100,3 +109,32 @@ def test_verify_finds_the_same(case: Case, tmp_path: Path) -> None:
     found = verifying.run(open_notebook(str(path)))
     assert [(one.what, one.straight, one.steps) for one in found.compared.differences] == []
     assert (found.steps.refused is not None) == (case.holds == "refused")
+
+
+def test_drawn_programs_loop_the_same(bench: Bench, tmp_path: Path) -> None:
+    """Whatever a step does, over a list it prints and leaves what a loop over copies does, or it is refused."""
+
+    @settings(max_examples=COUNT, suppress_health_check=list(HealthCheck))
+    @given(cells=programs(), pick=st.integers(0, 5))
+    def hold(cells: tuple[Cell, ...], pick: int) -> None:
+        steps = [tag.partition(":")[2] for cell in cells for tag in cell.tags if tag != "step:probe"]
+        if not steps:
+            return
+        looped = Looped(cells, steps[pick % len(steps)], "round_ in [1, 2]")
+        path = making.write(tmp_path / "nb.ipynb", [making.cell(c.source, *c.tags) for c in looped.marked()])
+        pipeline, _ = convert.check(notebook.read(path))
+        each = pipeline.step(looped.step).options.each if pipeline is not None else None
+        if each is None:
+            return
+        wanted = straight(bench, looped, each.gathers)
+        if wanted is not None:
+            verdict = compare(wanted, bench.stepped(looped.marked()))
+            assert verdict.kind in ("equal", "refused"), f"{verdict.kind}: {verdict.why}\n{looped}"
+
+    hold()
+
+
+def test_cases_are_many() -> None:
+    """The table is as large as it says."""
+    assert len(CASES) >= 75
+    assert all(case.why for case in CASES.values())
