@@ -25,6 +25,9 @@ from nbvertex.emulator.tasks import (
 Json = Any
 
 
+MOST_TOLD = 3  # failures of tasks that the failure of the pipeline repeats
+
+
 class Steps(Protocol):
     """Does what a container executor wants."""
 
@@ -86,7 +89,7 @@ class Run:
         self._steps = steps
         self._journal = journal
         self._now = now
-        self._failed = False
+        self._failures: list[str] = []
 
     async def go(self) -> Outputs:
         """Run until nothing more can run.
@@ -100,7 +103,9 @@ class Run:
         record = self._record(self._order.name.rsplit("/", 1)[-1], None, "dag", self._order.inputs)
         ending = await self._dag(record, root, root.body, self._order.inputs)
         if ending.error is not None:
-            raise ending.error
+            raise TaskFailed(
+                "; ".join([ending.error.message, *self._failures[:MOST_TOLD]]), ending.error.code
+            )
         return ending.outputs
 
     # --- records ------------------------------------------------------------------------------------------
@@ -124,8 +129,8 @@ class Run:
     def _end(self, record: Record, ending: Ending) -> Ending:
         record.outputs = ending.outputs
         self._enter(record, ending.state, ending.error)
-        if ending.state == "FAILED":
-            self._failed = True
+        if ending.state == "FAILED" and (record.kind != "dag" or not self._failures):
+            self._failures.append(f"{record.name}: {ending.error.message if ending.error else 'failed'}")
         return ending
 
     # --- DAGs ---------------------------------------------------------------------------------------------
@@ -178,7 +183,7 @@ class Run:
     def _may_start(self, task: Task, scope: Scope) -> bool:
         if task.always:
             return True
-        if self._order.fail_fast and self._failed:
+        if self._order.fail_fast and self._failures:
             return False
         return all(scope.endings[name].state in GOOD for name in task.upstream)
 
@@ -196,7 +201,7 @@ class Run:
 
         async def one(number: int, given: Inputs) -> Ending:
             async with turns:
-                if self._order.fail_fast and self._failed:
+                if self._order.fail_fast and self._failures:
                     return Ending("NOT_TRIGGERED")
                 kind = "dag" if isinstance(component.body, Dag) else "container"
                 child = self._record(f"{task.name}-{number}", record, kind, given)

@@ -58,6 +58,7 @@ class Spawner:
     """One environment's: processes are started in it and end."""
 
     def __init__(self, python: str, mounts: Sequence[str]) -> None:
+        self.python = python
         self._loop = asyncio.get_running_loop()
         self._control, theirs = socket.socketpair()
         self._children: dict[str, Child] = {}
@@ -131,7 +132,7 @@ class Spawner:
                 self._control.sendall(struct.pack(">I", len(data)))
             self._control.sendall(data)
         except OSError as error:
-            raise SpawnerDied(f"{self.process.args!r} has ended") from error
+            raise SpawnerDied(f"The interpreter {self.python} does not run, or has ended.") from error
 
     def close(self) -> None:
         """End it and all that it has started."""
@@ -174,13 +175,17 @@ class Spawner:
         self._loop.remove_reader(self._control)
         self._control.close()
         for child in self._children.values():
-            if child.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+            if not child.pid:
+                child.ended.set_exception(
+                    SpawnerDied(f"The interpreter {self.python} does not run, or has ended.")
+                )
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
             self._loop.create_task(self._finish(child, -int(signal.SIGKILL)))
         self._children.clear()
         for answer in self._answers.values():
-            answer.set_exception(SpawnerDied(f"{self.process.args!r} has ended"))
+            answer.set_exception(SpawnerDied(f"The interpreter {self.python} does not run, or has ended."))
         self._answers.clear()
 
     def _read(self, child: Child, reading: int, take: Take) -> None:

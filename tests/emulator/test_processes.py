@@ -368,10 +368,11 @@ def test_the_folder_of_an_image(bench: Bench) -> None:
     assert bench.lines == [("stdout", "run")] * 2
 
 
-def test_an_interpreter_that_is_not_there(bench: Bench) -> None:
+@pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])
+def test_an_interpreter_that_does_not_run(bench: Bench, python: str) -> None:
     """The message names it."""
-    bench.images = Images(any_image="/no/such/python")
-    with pytest.raises(SpawnerDied, match="/no/such/python"):
+    bench.images = Images(any_image=python)
+    with pytest.raises(SpawnerDied, match=python):
         bench.run("true")
 
 
