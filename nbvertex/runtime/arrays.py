@@ -86,6 +86,14 @@ def set_attributes(array: Any, attributes: dict[str, Any]) -> None:
     array.__dict__.update(attributes)
 
 
+def reduce_empty(array: Any) -> Reduced | None:
+    """An array of no objects that is no view, or None where it is another: its strides are those of a new one."""
+    numpy = sys.modules["numpy"]
+    if array.size or array.base is not None or type(array) is not numpy.ndarray:
+        return None
+    return numpy.empty, (array.shape, array.dtype)
+
+
 def reduce_object_view(array: Any) -> Reduced | None:
     """A view of an array of objects, or None where it is no such view."""
     numpy = sys.modules["numpy"]

@@ -122,7 +122,7 @@ def _typevar(pickler: Pickler, var: Any) -> Any:
 
 def _array(pickler: Pickler, array: Any) -> Any:
     if not arrays.is_plain(array):  # of objects: element by element
-        return (array.size and arrays.reduce_object_view(array)) or NotImplemented
+        return arrays.reduce_empty(array) or arrays.reduce_object_view(array) or NotImplemented
     base = arrays.owner_of(array)
     return arrays.reduce_array(array) if base is None else arrays.reduce_view(array, base)
 
