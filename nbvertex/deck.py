@@ -151,7 +151,7 @@ class Deck:
                 task={**flight.task, "first": len(blobs)} if flight.task is not None else None,
             )
         )
-        if step.options.timeout is not None:
+        if step.options.timeout is not None and flight.sources:
             flight.deadline = time.monotonic() + step.options.timeout
         self._jobs[flight.job] = flight
 

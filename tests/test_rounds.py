@@ -19,10 +19,12 @@ from making import cell
 
 from nbvertex import convert, garbage, notebook, report, runner
 from nbvertex.actions import runs
+from nbvertex.errors import StepFailed
 from nbvertex.events import CellOutput, RunEvent, RunResult, StepChanged, as_json
 from nbvertex.home import Home
 from nbvertex.pipeline import Pipeline
 from nbvertex.report import Follower
+from nbvertex.trial import Bench
 
 
 def opened(folder: Path, cells: Sequence[str | Mapping[str, Any]]) -> tuple[Path, Pipeline]:
@@ -319,3 +321,51 @@ def test_many_rounds(tmp_path: Path) -> None:
     result = run(tmp_path, [*loop("list(range(100))")[:2], cell("print(sum(y))", "step:report")])
     assert text(result, 3) == "49500\n"
     assert time.monotonic() - began < 60
+
+
+def test_notebooks_as_tests(tmp_path: Path) -> None:
+    """pytest skips a step that is not taken, and says why; a step over a list is one test."""
+    cells = [*loop(body="assert n\ny = n"), cell("z = 1", "step:deploy", "when:base > 10")]
+    making.write(tmp_path / "nb.ipynb", cells)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        "--nbvertex-verify",
+        "nb.ipynb",
+    ]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert "when base > 10: base is 10" in said
+    assert "4 passed, 1 skipped" in said
+
+
+def test_under_papermill(tmp_path: Path) -> None:
+    """The engine puts the outputs of all rounds under their cell, and marks what was not taken."""
+    papermill = pytest.importorskip("papermill")
+    cells = [*loop(body="print(n)\ny = n"), cell("z = 1", "step:deploy", "when:base > 10")]
+    path = making.write(tmp_path / "nb.ipynb", cells)
+    written = papermill.execute_notebook(
+        path, tmp_path / "out.ipynb", engine_name="nbvertex", progress_bar=False, cwd=tmp_path
+    )
+    shown = [[o.get("text") or o["data"]["text/plain"] for o in one.outputs] for one in written.cells]
+    assert shown == [[], ["n = 1", "1\n", "n = 2", "2\n"], ["[1, 2]\n"], []]
+    assert written.cells[3].metadata["nbvertex"]["state"] == "skipped"
+
+
+def test_one_round_in_a_test(tmp_path: Path) -> None:
+    """A fixture's step is run once, on an item of the test's own; without one, the error says what to hand over."""
+    path, pipeline = opened(tmp_path, loop())
+    bench = Bench(pipeline, path.name)
+    (tmp_path / "scratch").mkdir()
+    try:
+        tried = bench.run("train", {"n": 5, "base": 2}, cwd=tmp_path, scratch=tmp_path / "scratch")
+        assert tried["y"] == 10
+        with pytest.raises(StepFailed) as caught:
+            bench.run("train", {"base": 2}, cwd=tmp_path, scratch=tmp_path / "scratch")
+    finally:
+        bench.close()
+    assert "run(n=...)" in str(caught.value.hint)
