@@ -14,6 +14,7 @@ from nbvertex.trace import PLAIN, Call, Function, Value, join, part
 
 DEEPEST = 12  # calls within calls that are followed one by one
 MOST = 200  # calls of a cell that are
+NESTED = 2  # special methods within special methods that are
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +205,29 @@ class Calls:
         if not methods:
             return 0
         out = stage.operated.get((methods, others))
+        if out is None and stage.operating >= NESTED:
+            return self._unplayed(methods, value, others, line)
         if out is None:
             out = stage.operated[methods, others] = 0
             stage.doubts += 1
+            stage.operating += 1
             for number in bits(methods):
                 out |= self._operator(number, value, others, line)
+            stage.operating -= 1
             stage.doubts -= 1
             stage.operated[methods, others] = out
         for number in bits(value.all):
             stage.link(number, out, perhaps=True)
         return out
+
+    def _unplayed(self, methods: int, value: Value, others: int, line: int) -> int:
+        """Special methods run by special methods run by others: what they need is known, not what they do."""
+        stage = self.stage
+        for number in bits(methods):
+            for name in stage.functions[number].trace.needs:
+                stage.need(name, line, called=False)
+        stage.hand(Value(0, value.all | others), line)
+        return value.all | others
 
     def _operator(self, number: int, value: Value, others: int, line: int) -> int:
         """One special method; what it returns."""

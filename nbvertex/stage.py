@@ -93,6 +93,7 @@ class Stage:
         self.sums = 0  # objects that an operator has made
         self.now = Outcome()
         self.doubts = 0  # how many reasons there are why this need not run
+        self.operating = 0  # special methods that are being played, one within the other
         self.active: set[int] = set()  # functions that are being played
         self.special: dict[int, int] = {}  # class -> its methods that no call names: `__len__`, properties
         # functions that this cell has played with arguments unknown: what they gave

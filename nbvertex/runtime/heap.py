@@ -83,6 +83,7 @@ class Heap:
     gone: dict[str, int] = field(default_factory=dict)  # entry -> id of an object that only names hold
     outside: outside.Outside = field(default_factory=outside.Outside)
     sources: list[str] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)  # of the cells that ran
     bound_at: dict[str, int] = field(default_factory=dict)
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
@@ -191,6 +192,7 @@ class Heap:
     def cell_ran(self, position: int, count: int, source: str, filename: str) -> None:
         """Take note of a cell that was executed; called in the context in which cells run."""
         self.sources.append(source)
+        self.positions.append(position)
         self.context = contextvars.copy_context()  # decimal and NumPy keep their options there
         for name, value in self.shell.user_ns.items():
             if self._seen.get(name) != id(value):

@@ -63,7 +63,15 @@ def _state(obj: Any, base: type | None) -> tuple[Any, ...]:
         items = list(set.__iter__(obj))
     elif base is bytearray:
         items = bytes(obj)
-    return getattr(obj, "__dict__", None), _slots(obj), items, base
+    return _attributes(obj), _slots(obj), items, base
+
+
+def _attributes(obj: Any) -> Any:
+    """The dict of its attributes, past its own hooks."""
+    try:
+        return object.__getattribute__(obj, "__dict__")
+    except AttributeError:
+        return None
 
 
 def _slots(obj: Any) -> dict[str, Any]:
@@ -114,7 +122,7 @@ def fill(obj: Any, state: tuple[Any, ...]) -> None:
     elif base is bytearray:
         bytearray.extend(obj, items)
     if attributes:
-        obj.__dict__.update(attributes)
+        object.__setattr__(obj, "__dict__", attributes)  # the very dict: others may hold it, too
     for name, value in slots.items():
         for cls in type(obj).__mro__:
             if name in vars(cls):

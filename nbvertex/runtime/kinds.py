@@ -251,6 +251,8 @@ def _handler_for(kind: type) -> Handler:
         return _refused
     if name == "concurrent.futures.thread.ThreadPoolExecutor":
         return _of(carried.reduce_thread_pool)
+    if kind.__name__ == "NpzFile" and kind.__module__.startswith("numpy."):
+        return _of(openfiles.reduce_archive)
     if name == "decimal.Context":
         return _decimal_context
     if name == "_csv.Dialect":

@@ -121,3 +121,31 @@ def closed_buffer(kind: type[io.StringIO] | type[io.BytesIO]) -> io.StringIO | i
 def standard_stream(name: str) -> Any:
     """The standard stream of this process."""
     return streams.standard.get(name) or getattr(sys, name)
+
+
+def reduce_archive(archive: Any) -> Reduced:
+    """What ``np.load`` gives for an ``.npz`` file: opened again; a closed one has only plain parts left."""
+    if archive.zip is None:
+        return closed_archive, (type(archive), dict(vars(archive)))
+    name = archive.zip.filename
+    if name is None or not os.path.exists(name):
+        raise carried.CannotTravel("an open archive of arrays", "keep the arrays that you need from it")
+    options = {
+        key: getattr(archive, key) for key in ("allow_pickle", "max_header_size") if hasattr(archive, key)
+    }
+    kwargs = getattr(archive, "pickle_kwargs", None) or {}
+    return open_archive, (os.path.abspath(name), {**options, **kwargs})
+
+
+def open_archive(path: str, options: dict[str, Any]) -> Any:
+    """The archive again."""
+    import numpy
+
+    return numpy.load(path, **options)
+
+
+def closed_archive(kind: type, parts: dict[str, Any]) -> Any:
+    """A closed archive."""
+    made: Any = object.__new__(kind)
+    vars(made).update(parts)
+    return made

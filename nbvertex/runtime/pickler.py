@@ -281,7 +281,7 @@ def _has_nan(objects: list[Any], met: Iterable[Any]) -> bool:
 def _holds_nan(obj: Any) -> bool:
     kind = type(obj)
     if kind is dict:
-        values: Any = obj.values()
+        values: Any = (*obj.keys(), *obj.values())
     elif kind in (list, tuple, set, frozenset):
         values = obj
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import os
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ class Saving:
         if not self.heap.inputs.get("last"):
             outside, text = self.heap.outside.session, "\n".join(self.heap.sources)
             for what, which, hint in (*session.lives_on(outside), *session.forbidden(outside, text)):
-                self.refused.append(Refusal(which, "left behind", what, hint))
+                self.refused.append(Refusal(which, "left behind", what, hint, self._cell_of(which)))
             for module in self.heap.outside.modules.lost:
                 hint = "keep its file as it is until the run has ended, or reload it"
                 self.refused.append(
@@ -86,6 +87,7 @@ class Saving:
                         "module",
                         "a module whose file is gone or was rewritten after the import",
                         hint,
+                        self._cell_of(module),
                     )
                 )
         return {**message, "names": self.names, "refused": [asdict(r) for r in self.refused]}, blobs
@@ -217,13 +219,23 @@ class Saving:
         try:
             return grouping.Unit((entry,), self._dump((entry,)))
         except carried.CannotTravel as error:
-            cell = self.heap.bound_at.get(name)
+            cell = self._cell_of(name)
             if name.startswith("@in:"):
                 what = f"what the step has put into it ({error.what})"
                 self.refused.append(Refusal(name.removeprefix("@in:"), "module", what, error.hint, cell))
             else:
                 self.refused.append(Refusal(name, _type_name(obj), error.what, error.hint, cell))
             return None
+
+    def _cell_of(self, name: str) -> int | None:
+        """The cell that has bound the name; else the first that has to do with it, or the last."""
+        bound = self.heap.bound_at.get(name)
+        if bound is not None:
+            return bound
+        cells = list(zip(self.heap.positions, self.heap.sources, strict=True))
+        word = re.compile(rf"\b{re.escape(name.rpartition(':')[2].lstrip('@'))}\b")
+        named = (position for position, source in cells if word.search(source))
+        return next(named, cells[-1][0] if cells else None)
 
     def _dump(self, entries: tuple[str, ...]) -> pickler.Dump:
         objects = [self.heap.objects[entry] for entry in entries]

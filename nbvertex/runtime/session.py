@@ -300,7 +300,7 @@ def _show_again(number: int, figure: Any) -> None:
     from matplotlib._pylab_helpers import Gcf  # type: ignore[import-untyped, unused-ignore]
 
     Gcf._set_new_active_manager(manager)
-    show = getattr(backend, "show", None)
+    show: Any = getattr(backend, "show", None)
     if hasattr(show, "_draw_called"):  # it has been shown, as far as it was to be
         show._to_draw, show._draw_called = [], False
 
