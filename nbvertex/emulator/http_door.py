@@ -1,7 +1,7 @@
 """The door for everything that comes by a socket: HTTP, the proxy, TLS in Google's names, and gRPC behind either.
 
-One port takes all of it. What a connection wants shows in its first bytes: a TLS greeting that offers HTTP/2 is gRPC, any
-other TLS is REST; `PRI` is gRPC without TLS; the rest is HTTP, within which `CONNECT` opens a way to a name of Google's.
+One port takes all of it. What a connection wants shows in its first bytes: a TLS greeting that offers HTTP/2 alone is
+gRPC, any other TLS is REST; `PRI` is gRPC without TLS; the rest is HTTP, within which `CONNECT` opens a way to a name of Google's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -22,6 +23,7 @@ from nbvertex.emulator.web import Part, Readable, Reply, Request, error_reply
 
 OURS = (".googleapis.com", "accounts.google.com", "metadata.google.internal", "169.254.169.254")
 HERE = ("127.0.0.1", "localhost", "0.0.0.0", "::1")
+PATIENCE = 5.0  # for the rest of a greeting
 Serve = Callable[[Request], Reply]
 
 
@@ -185,9 +187,21 @@ class Visit(BaseHTTPRequestHandler):
         except OSError:
             return b""
 
+    def _greeting(self) -> bytes:
+        """The whole greeting of TLS, which may come in several packets."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            found = self._peek(5 + 0xFFFF)
+            if len(found) >= 5 and len(found) >= 5 + int.from_bytes(found[3:5], "big"):
+                return found
+            if not found or time.monotonic() > until:
+                return b""
+            time.sleep(0.002)
+
     def _secured(self) -> bool:
         """End TLS here and go on with HTTP in it; False where it was gRPC, or broke."""
-        if b"\x02h2" in self._peek(16384):
+        greeting = self._greeting()
+        if b"\x02h2" in greeting and b"\x08http/1.1" not in greeting:
             self._pump(self.server.ways.grpc)
             return False
         try:

@@ -125,6 +125,23 @@ def test_the_project_is_known(aiplatform: Any) -> None:
     assert again.project_id == "test-project"
 
 
+def test_a_client_of_both_kinds_of_http_is_served(emulator: Any) -> None:
+    """One that offers HTTP/2 and 1.1, as curl does, is no gRPC client."""
+    import socket
+    import ssl
+    from urllib.parse import urlsplit
+
+    place = urlsplit(emulator.url)
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection((place.hostname, place.port)) as plain,
+        context.wrap_socket(plain, server_hostname="storage.googleapis.com") as secure,
+    ):
+        secure.sendall(b"GET /storage/v1/b/test-bucket HTTP/1.1\r\nHost: storage.googleapis.com\r\n\r\n")
+        assert secure.recv(12) == b"HTTP/1.1 200"
+
+
 def test_another_machine_is_not_reached(emulator: Any) -> None:
     """The proxy refuses every name that is not Google's, and says so."""
     with pytest.raises(OSError, match="lets nothing out: pypi.org"):
