@@ -79,9 +79,9 @@ def libraries(session: nox.Session) -> None:
 
 @nox.session
 def vertex(session: nox.Session) -> None:
-    """The emulator, driven by Google's own clients."""
+    """The emulator, driven by Google's own clients, and what is written for KFP, by its own."""
     prepare(session, "vertex")
-    session.run("pytest", "tests/emulator", *session.posargs)
+    session.run("pytest", "tests/emulator", "tests/targets", *session.posargs)
 
 
 @nox.session

@@ -24,7 +24,7 @@ Held = TypeVar("Held", bound=Holds)
 
 def closure(
     names: Mapping[str, str], homes: Mapping[str, Held], wanted: Iterable[str] | None
-) -> tuple[dict[str, str | None], tuple[Held, ...]]:
+) -> tuple[dict[str, str | None], dict[str, str], tuple[Held, ...]]:
     """What a step loads.
 
     Args:
@@ -34,7 +34,8 @@ def closure(
             every name of an object that comes: what the step does to it is seen by all its names.
 
     Returns:
-        name -> entry, None for one that was asked for and is not bound; and the artifacts, each after what asked for it.
+        name -> entry, None for one that was asked for and is not bound; the same of names whose objects come along; and
+        the artifacts, each after what asked for it.
 
     Raises:
         KeyError: an entry has no home.
@@ -62,4 +63,4 @@ def closure(
         queue.extend(reversed(more))
     arrived = {entry for held in found.values() for entry in held.entries}
     also = {name: entry for name, entry in names.items() if entry in arrived and name not in bound}
-    return {**bound, **also}, tuple(found.values())
+    return bound, also, tuple(found.values())

@@ -47,10 +47,17 @@ class Held:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a step loaded: name -> entry, None for a name that was not bound, and entry -> digest of its home."""
+    """What a step loaded.
+
+    Args:
+        names: name -> entry, None for a name that was not bound.
+        homes: entry -> digest of its home.
+        also: the names among them that nobody asked for: another name of an object tells a step nothing.
+    """
 
     names: Mapping[str, str | None] = field(default_factory=dict)
     homes: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,10 +125,11 @@ class World:
     def inputs(self, wanted: Iterable[str] | None) -> tuple[Seen, tuple[Held, ...]]:
         """What a step loads that reads these names."""
         try:
-            names, held = closure(self.names, self.homes, wanted)
+            names, also, held = closure(self.names, self.homes, wanted)
         except KeyError as missing:
             raise Unreadable(f"no step left a value for {missing.args[0]}") from None
-        return Seen(names, {entry: one.digest for one in held for entry in one.entries}), held
+        homes = {entry: one.digest for one in held for entry in one.entries}
+        return Seen({**names, **also}, homes, tuple(sorted(also))), held
 
     def copy(self) -> World:
         """Another that begins as this one."""
@@ -190,7 +198,8 @@ def _differing(before: Seen, now: Seen) -> frozenset[str]:
         entry = seen.names.get(name)
         return entry, seen.homes.get(entry or "")
 
-    return frozenset(n for n in {*before.names, *now.names} if told(before, n) != told(now, n))
+    asked = (before.names.keys() - set(before.also)) | (now.names.keys() - set(now.also))
+    return frozenset(n for n in asked if told(before, n) != told(now, n))
 
 
 def difference(before: Seen, done: Done) -> tuple[dict[str, str | None], tuple[Held, ...]]:
@@ -232,11 +241,15 @@ def read(folder: str) -> Delta:
         read=tuple(said.pop("read")),
         written=tuple(said.pop("written")),
         held=tuple(_held(one, folder) for one in said.pop("held")),
-        seen=Seen(**said.pop("seen")),
+        seen=_seen(said.pop("seen")),
         files={path: FileLeft(**one) for path, one in said.pop("files").items()},
         folder=folder,
         **said,
     )
+
+
+def _seen(said: Mapping[str, Any]) -> Seen:
+    return Seen(said["names"], said["homes"], tuple(said["also"]))
 
 
 def _held(said: Mapping[str, Any], folder: str) -> Held:
