@@ -22,18 +22,24 @@ def take(shell: Any) -> dict[str, Any]:
     hook, inputs = shell.displayhook, shell.history_manager
     return {
         "names": kept,
-        "hook": [getattr(hook, name, "") for name in ("_", "__", "___")],
+        "hook": [getattr(hook, name, "") for name in _RESULTS],
+        # IPython goes on with `_` as long as it is the very object: numbers are not, once they have travelled
+        "untouched": [name for name in _RESULTS if getattr(hook, name, "") is namespace.get(name)],
         "inputs": [getattr(inputs, name, "") for name in _INPUTS],
         "raw": list(inputs.input_hist_raw),
     }
 
 
+_RESULTS = ("_", "__", "___")
 _INPUTS = ("_i00", "_i", "_ii", "_iii")  # where IPython keeps the last ones
 
 
 def give_back(shell: Any, history: dict[str, Any]) -> None:
     """Let the shell remember what `take` took."""
     namespace = shell.user_ns
+    for name in _RESULTS:
+        if name not in history["names"]:  # a cell has deleted it
+            namespace.pop(name, None)
     for name, value in history["names"].items():
         current = namespace.get(name)
         if name in ("In", "_ih", "_dh") and isinstance(current, list):
@@ -43,8 +49,8 @@ def give_back(shell: Any, history: dict[str, Any]) -> None:
             current.update(value)
         else:
             namespace[name] = value
-    for name, value in zip(("_", "__", "___"), history["hook"], strict=True):
-        setattr(shell.displayhook, name, value)
+    for name, value in zip(_RESULTS, history["hook"], strict=True):
+        setattr(shell.displayhook, name, namespace[name] if name in history["untouched"] else value)
     for name, value in zip(_INPUTS, history["inputs"], strict=True):
         setattr(shell.history_manager, name, value)
     shell.history_manager.input_hist_raw[:] = history["raw"]
