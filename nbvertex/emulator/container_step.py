@@ -110,7 +110,9 @@ class ContainerSteps:
         place = Place(uri, self._launcher.path(uri))
         told = self._executor_input(place, component, inputs)
         _make_room(place, told)
-        context = Context(self._order.facts_of(record), told, self._launcher.path)
+        context = Context(
+            self._order.facts_of(record), told, self._launcher.path, *_by_author(component, inputs)
+        )
         job = f"{self._order.name.partition('/pipelineJobs/')[0]}/customJobs/{new_id()}"
         record.jobs.append(job)
         self._journal.changed(record)
@@ -177,6 +179,25 @@ class ContainerSteps:
                 "outputFile": f"{place.folder}/executor_output.json",
             },
         }
+
+
+BLANKS: Mapping[str, Json] = {
+    "NUMBER_INTEGER": 0,
+    "NUMBER_DOUBLE": 0.0,
+    "STRING": "",
+    "BOOLEAN": False,
+    "LIST": [],
+    "STRUCT": {},
+}
+"""What stands for a parameter of each type that is not given."""
+
+
+def _by_author(component: Component, inputs: Inputs) -> tuple[frozenset[str], Mapping[str, Json]]:
+    """The parameters that have the value which the component's author wrote, and what stands for those not given."""
+    given, declared = inputs.parameters, component.parameters
+    own = {name for name, one in declared.items() if name in given and one.default == given[name]}
+    blanks = {name: BLANKS.get(one.type, "") for name, one in declared.items() if name not in given}
+    return frozenset(own), blanks
 
 
 def _make_room(place: Place, told: Mapping[str, Json]) -> None:

@@ -89,7 +89,7 @@ class Engine:
         self.closing = True
 
         async def end() -> None:
-            tasks = list(self._under_way.values())
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
             self.spawning.close()
             for task in tasks:
                 task.cancel()

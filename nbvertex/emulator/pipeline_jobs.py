@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -131,6 +132,10 @@ class PipelineJobs:
             "pipeline_google_cloud_location": location,
             "pipeline_google_cloud_project_id": self._world.store.project(number),
             "pipeline_service_account": around.identity,
+            "pipeline_encryption_key_name": job.encryption_spec.kms_key_name,
+            "pipeline_network": job.network,
+            "pipeline_persistent_resource_id": "",
+            "pipeline_job_labels": json.dumps(dict(job.labels)),
             "workspace_path": str(
                 self._world.settings.folder / "attempts" / "pipelines" / ident / "workspace"
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Json = Any
@@ -25,11 +25,15 @@ class Context:
         facts: values by name, for instance `pipeline_job_name`.
         executor_input: what the executor is told of its inputs and outputs.
         path: the file that a URI stands for inside the container.
+        templates: parameters whose values hold placeholders themselves, because the component's author wrote them.
+        blanks: what stands for parameters that are not given.
     """
 
     facts: Mapping[str, str]
     executor_input: Mapping[str, Json] = field(default_factory=dict)
     path: Callable[[str], str] = str
+    templates: frozenset[str] = frozenset()
+    blanks: Mapping[str, Json] = field(default_factory=dict)
 
     def fill(self, text: str) -> str:
         """The text with every placeholder filled.
@@ -101,12 +105,17 @@ class Context:
             case ["outputs", "output_file"] | ["outputMetadataUri"]:
                 return str(outputs.get("outputFile", ""))
             case ["inputs", "parameters", name, *deeper] if deeper in ([], ["value"]):
-                return as_text(self.executor_input.get("inputs", {}).get("parameterValues", {}).get(name, ""))
+                return self._of_parameter(name)
             case ["outputs", "parameters", name, "output_file"]:
                 return str(outputs.get("parameters", {}).get(name, {}).get("outputFile", ""))
             case ["inputs" | "outputs" as side, "artifacts", name, *deeper]:
                 return self._of_artifact(self.executor_input.get(side, {}), name, deeper)
         raise UnknownPlaceholder(f"the placeholder {{{{${path}}}}} stands for nothing here")
+
+    def _of_parameter(self, name: str) -> str:
+        given = self.executor_input.get("inputs", {}).get("parameterValues", {})
+        text = as_text(given.get(name, self.blanks.get(name, "")))
+        return replace(self, templates=self.templates - {name}).fill(text) if name in self.templates else text
 
     def _of_artifact(self, side: Mapping[str, Json], name: str, parts: list[str]) -> str:
         held = side.get("artifacts", {}).get(name, {}).get("artifacts", [])

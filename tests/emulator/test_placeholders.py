@@ -96,6 +96,17 @@ def test_unknown(text: str) -> None:
         CONTEXT.fill(text)
 
 
+def test_what_the_author_wrote_is_filled_too() -> None:
+    """The default of a parameter may hold placeholders, once; what is not given is blank in its own way."""
+    context = Context({}, {}, blanks={"config": {}, "xs": []})
+    assert context.fill("{{$.inputs.parameters['config']}} {{$.inputs.parameters['xs']}}") == "{} []"
+    escaped = Context(
+        {}, {"inputs": {"parameterValues": {"spec": ["{{$.json_escape[1]}}"]}}}, templates=frozenset({"spec"})
+    )
+    (inner,) = json.loads(escaped.fill("{{$.inputs.parameters['spec']}}"))
+    assert json.loads(inner) == escaped.executor_input
+
+
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_values_are_not_filled_again(text: str) -> None:
     """What a parameter holds is data."""
