@@ -98,6 +98,16 @@ def test_a_notebook_that_keeps_the_law(
     assert not (tmp_path / ".nbvertex" / "lineage.db").exists()
 
 
+def test_a_cell_of_which_nothing_is_run_keeps_its_number(
+    make_notebook: Make, verify: Callable[..., Said]
+) -> None:
+    """Run All numbers a cell that only asks for packages."""
+    notebook = make_notebook(
+        [cell("1", "step:a"), cell("%pip install pytest", "step:b"), cell("2", "step:b")]
+    )
+    assert verify(notebook).code == 0
+
+
 def test_a_difference_is_explained(make_notebook: Make, verify: Callable[..., Said]) -> None:
     """The first differing cell, both sides, the name that carried it; exit 1."""
     notebook = make_notebook(
