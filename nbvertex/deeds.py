@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from nbvertex import grammar
 from nbvertex.dataflow import Analysis, analyse
 from nbvertex.facts import Told, tell
 from nbvertex.names import ANNOTATIONS, shells
+from nbvertex.pieces import texts
 from nbvertex.pipeline import Cell, Each, Facts, Step
 from nbvertex.playing import play
 from nbvertex.stage import Outcome, Stage
@@ -121,19 +123,31 @@ def _marks(stage: Stage, step: Step, number: int) -> Deed:
 
 
 def gathered(each: Each, deeds: Sequence[Deed]) -> tuple[str, ...]:
-    """The names that hold lists after a step over a list, as far as that can be seen; not those that it only imports.
+    """The names that hold lists after a step over a list, as far as that can be seen.
 
     Args:
         each: the list.
         deeds: of the step's cells.
     """
-    found = {each.name}
+    bound = {each.name, *(name for deed in deeds for name in deed.binds if not shells(name))}
+    return tuple(sorted(bound.difference(imported(deeds))))
+
+
+def imported(deeds: Sequence[Deed]) -> tuple[str, ...]:
+    """The names that cells bind by import statements, and in no other way."""
+    found: set[str] = set()
+    otherwise: set[str] = set()
     for deed in deeds:
-        for name in deed.binds:
-            known = deed.analysis.modules.get(name, "")
-            if not known or known.endswith("()"):
-                found.add(name)
-    return tuple(sorted(name for name in found if not shells(name)))
+        for node in (node for text in texts(deed.analysis.python) for node in ast.walk(text.tree)):
+            match node:
+                case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                    found.update(alias.asname or alias.name.partition(".")[0] for alias in aliases)
+                case ast.Name(id=name, ctx=ast.Store()):
+                    otherwise.add(name)
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    otherwise.add(name)
+    bound = {name for deed in deeds for name in deed.binds}
+    return tuple(sorted((found & bound) - otherwise))
 
 
 def _gather(stage: Stage, each: Each, deeds: Sequence[Deed]) -> None:

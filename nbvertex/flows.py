@@ -9,7 +9,7 @@ import msgspec
 
 from nbvertex import conditions, returning
 from nbvertex.dataflow import Analysis
-from nbvertex.deeds import Deed, gathered, perform
+from nbvertex.deeds import Deed, gathered, imported, perform
 from nbvertex.errors import Problem
 from nbvertex.outside import Outside, Touch
 from nbvertex.pipeline import Each, Facts, Flow, Step, Why
@@ -123,7 +123,11 @@ def _seen(step: Step, deeds: Sequence[Deed]) -> Each | None:
     seeds = sorted(what for what, done in modes.items() if done[0] == "write" and "" not in modes)
     own = [deed for deed in deeds if not deed.mark]
     return msgspec.structs.replace(
-        each, gathers=gathered(each, own), seeds=tuple(seeds), ordered=_is_ordered(own)
+        each,
+        gathers=gathered(each, own),
+        imports=imported(own),
+        seeds=tuple(seeds),
+        ordered=_is_ordered(own),
     )
 
 

@@ -204,6 +204,7 @@ class Each(Record, frozen=True, kw_only=True):
         source: the name that holds it, where it does not.
         gathers: the names that the step binds, which hold lists afterwards, ``name`` among them. What else
             a round turns out to change becomes a list too.
+        imports: the names that the step only imports, which stay what they are.
         seeds: the random generators (``random``, ``numpy``, ``torch``) that every round seeds before it draws; what
             the last round leaves of them stays.
         ordered: a round may look at files that another one writes, or they all write the same: they run one after
@@ -215,6 +216,7 @@ class Each(Record, frozen=True, kw_only=True):
     items: tuple[Item, ...] | None = None
     source: str = ""
     gathers: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
     ordered: bool = False
 

@@ -162,7 +162,7 @@ def gathering(
     inputs = before.inputs(name for name in lists if name in before.names)
     here = {held.digest for held in before.homes.values()}
     rounds: list[dict[str, Any]] = []
-    blobs: list[bytes] = []
+    blobs: dict[str, bytes] = {}
     shared = {held.digest: held for held in inputs.held}
     made_of: list[object] = [__version__, step.code, lists, step.live, each.seeds]
     for outcome in outcomes:
@@ -170,18 +170,33 @@ def gathering(
         after.apply(outcome.change)
         left = after.inputs(lists)
         shared.update((held.digest, held) for held in left.held if held.digest in here)
-        records, more = ledger.hand_out(left)
+        records = _handed_out(left, ledger, blobs)
         names = {name: entry for name, entry in left.names.items() if entry is not None}
         changed = sorted(name for name in outcome.change.names if name.startswith(OUTSIDE))
-        rounds.append({"names": names, "artifacts": records, "first": len(blobs), "changed": changed})
+        rounds.append({"names": names, "artifacts": records, "changed": changed})
         made_of += [sorted(names.items()), sorted(left.homes().items()), changed]
-        blobs += more
     alone = replace(step, given=(), wanted=())
     flight = Flight(alone, 1, Inputs(inputs.names, tuple(shared.values())), early=False)
-    flight.task = {"kind": "gather", "rounds": rounds, "lists": lists, "seeds": each.seeds}
-    flight.blobs = tuple(blobs)
+    flight.task = {
+        "kind": "gather",
+        "rounds": rounds,
+        "lists": lists,
+        "seeds": each.seeds,
+        "imports": each.imports,
+    }
+    flight.blobs = tuple(blobs.values())
     flight.key = hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()
     return flight
+
+
+def _handed_out(inputs: Inputs, ledger: Ledger, blobs: dict[str, bytes]) -> list[dict[str, Any]]:
+    """The artifacts of one round, the bytes of small ones put to those of all: most rounds have much in common."""
+    records, own = ledger.hand_out(inputs)
+    for record in records:
+        if "blob" in record:
+            blobs.setdefault(record["digest"], own[record["blob"]])
+    places = {digest: number for number, digest in enumerate(blobs)}
+    return [{**one, "blob": places[one["digest"]]} if "blob" in one else one for one in records]
 
 
 def _lists(step: Planned, each: Each, outcomes: Iterable[Outcome]) -> list[str]:

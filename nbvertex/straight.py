@@ -278,7 +278,12 @@ class Session:
         """The cells of a step that runs over a list, once for every item."""
         literals = [item.source for item in each.items or ()]
         answer = self._expand(
-            do="begin", name=each.name, source=each.source, literals=literals, gathers=list(each.gathers)
+            do="begin",
+            name=each.name,
+            source=each.source,
+            literals=literals,
+            gathers=list(each.gathers),
+            imports=list(each.imports),
         )
         if "error" in answer:
             message = f"each {each.text}: `{each.source}` {answer['error']}"

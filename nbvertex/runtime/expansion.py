@@ -51,7 +51,9 @@ class Expansion:
         """Leave out the numbers of cells that are not run."""
         self.shell.execution_count += cells
 
-    def begin(self, name: str, source: str, literals: list[str], gathers: list[str]) -> dict[str, Any]:
+    def begin(
+        self, name: str, source: str, literals: list[str], gathers: list[str], imports: list[str]
+    ) -> dict[str, Any]:
         """Begin with the rounds of a step; gives the items in a few words."""
         own = self._own()
         if source and source not in own:
@@ -60,7 +62,7 @@ class Expansion:
             found = items.listed(own[source]) if source else [ast.literal_eval(text) for text in literals]
         except items.Unlisted as error:
             return {"error": str(error)}
-        self.name, self.items, self.gathers = name, found, gathers
+        self.name, self.items, self.gathers, self.imports = name, found, gathers, imports
         self.own = own
         self.digests = {name: survey.digest(value) for name, value in own.items()}
         self.count = self.shell.execution_count
@@ -100,8 +102,8 @@ class Expansion:
             values = [after.get(name, rounds.MISSING) for after, _ in self.ends]
             if any(value is rounds.MISSING for value in values):
                 self.namespace.pop(name, None)
-            elif values and all(value is values[0] for value in values) and rounds.is_imported(values[0]):
-                self.namespace[name] = values[0]
+            elif values and (name in self.imports or rounds.is_one(values)):
+                self.namespace[name] = values[-1]
             else:
                 self.namespace[name] = values
         self.shell.execution_count = self.count + cells

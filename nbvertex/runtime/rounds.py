@@ -45,7 +45,8 @@ def written(held: heap.Heap, live: list[str] | None) -> list[str]:
     work = saving.Saving(held)
     work.know_definitions()
     for name in {*namespace, *held.names} if live is None else live:
-        if name.startswith("@") or history.is_one(name) or name in held.shell.user_ns_hidden:
+        aside = name.startswith("@") or history.is_one(name) or name in saving.OWN_NAMES
+        if aside or name in held.shell.user_ns_hidden:
             continue
         came = held.objects[held.names[name]] if name in held.names else MISSING
         if came is not namespace.get(name, MISSING) or (
@@ -123,7 +124,7 @@ def gather(held: heap.Heap, said: dict[str, Any], blobs: list[bytes]) -> None:
     Args:
         held: the objects of the process, as they were before the rounds.
         said: the task: ``rounds`` (``names``, ``artifacts``, ``changed``: state outside the names), ``lists``: the
-            names, ``seeds``: generators whose last state stays.
+            names, ``seeds``: generators whose last state stays, ``imports``: names that stay what they are.
         blobs: the bytes that came with the job.
 
     Raises:
@@ -132,7 +133,7 @@ def gather(held: heap.Heap, said: dict[str, Any], blobs: list[bytes]) -> None:
     namespace = held.shell.user_ns
     rounds = []
     for number, one in enumerate(said["rounds"]):
-        left = Left(held.shell, {**one, "step": f"{number}"}, blobs[said["first"] + one["first"] :])
+        left = Left(held.shell, {**one, "step": f"{number}"}, blobs[said["first"] :])
         left.arrive(held)
         rounds.append((left, one["changed"]))
     for left, _ in rounds:
@@ -143,14 +144,18 @@ def gather(held: heap.Heap, said: dict[str, Any], blobs: list[bytes]) -> None:
         values = [left.value(name) for left, _ in rounds]
         if any(value is MISSING for value in values):
             namespace.pop(name, None)
-        elif values and all(value is values[0] for value in values) and is_imported(values[0]):
-            namespace[name] = values[0]
+        elif values and (name in said["imports"] or is_one(values)):
+            namespace[name] = values[-1]
         else:
             namespace[name] = values
 
 
-def is_imported(value: Any) -> bool:
-    """Whether it is a module, or a thing of one: it is the same in every round, and no list is made of it."""
+def is_one(values: list[Any]) -> bool:
+    """Whether all are the same module, or the same thing of one: no list is made of them."""
+    return all(value is values[0] for value in values) and _is_imported(values[0])
+
+
+def _is_imported(value: Any) -> bool:
     if isinstance(value, types.ModuleType):
         return True
     known = (type, types.FunctionType, types.BuiltinFunctionType)

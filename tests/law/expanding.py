@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,20 +53,20 @@ class Looped:
         return found
 
 
-def straight(bench: Bench, looped: Looped, gathers: Sequence[str]) -> Seen | None:
+def straight(bench: Bench, looped: Looped, each: Each) -> Seen | None:
     """What Run All means by it; None where it cannot be told, since a round changes what cannot be copied.
 
     Args:
         bench: where it runs.
         looped: the program.
-        gathers: the names that become lists, as the pipeline knows them.
+        each: the list, with the names that become lists, as the pipeline knows it.
     """
     with bench.place() as folder:
         work = folder / "work"
         shown = _Shown(looped)
         job = worker.Job(
             id="straight",
-            cells=tuple(_cells(looped, gathers)),
+            cells=tuple(_cells(looped, each)),
             inputs={"step": "all", "names": {}, "artifacts": []},
             live=(),
             cwd=str(work),
@@ -84,7 +84,7 @@ def straight(bench: Bench, looped: Looped, gathers: Sequence[str]) -> Seen | Non
         return Seen(found, files_in(work), failure)
 
 
-def _cells(looped: Looped, gathers: Sequence[str]) -> Iterator[worker.CellJob]:
+def _cells(looped: Looped, each: Each) -> Iterator[worker.CellJob]:
     running = [position for position, cell in enumerate(looped.cells, 1) if cell.runs]
     numbers = {position: count for count, position in enumerate(running, 1)}
     places = looped.places()
@@ -100,8 +100,8 @@ def _cells(looped: Looped, gathers: Sequence[str]) -> Iterator[worker.CellJob]:
         if position not in places:
             yield cell(position, position, looped.cells[position - 1].source)
         elif position == places[0]:
-            begin = {"name": looped.each.name, "source": "", "literals": literals, "gathers": list(gathers)}
-            yield between(0, do="begin", **begin)
+            names = {"gathers": list(each.gathers), "imports": list(each.imports)}
+            yield between(0, do="begin", name=each.name, source="", literals=literals, **names)
             for index in range(len(literals)):
                 yield between(3 * index + 1, do="round", index=index)
                 for place in places:

@@ -126,7 +126,7 @@ def test_drawn_programs_loop_the_same(bench: Bench, tmp_path: Path) -> None:
         each = pipeline.step(looped.step).options.each if pipeline is not None else None
         if each is None:
             return
-        wanted = straight(bench, looped, each.gathers)
+        wanted = straight(bench, looped, each)
         if wanted is not None:
             verdict = compare(wanted, bench.stepped(looped.marked()))
             assert verdict.kind in ("equal", "refused"), f"{verdict.kind}: {verdict.why}\n{looped}"
