@@ -14,7 +14,7 @@ from .probes import Probe
 PROBES = (*probes.PROBES, *tallies.TALLIES)
 
 # before anything is imported for a value, in this order
-FIRST = ("@cwd", "@environ", "@path", "@modules", "@matplotlib.backend")
+FIRST = ("@cwd", "@environ", "@path", "@modules", "@matplotlib.backend", "@jax.options")
 
 
 @dataclass

@@ -82,10 +82,12 @@ class Bench:
 
     Args:
         preload: modules that it imports beforehand.
+        patience: how many seconds one run may take.
     """
 
-    def __init__(self, preload: tuple[str, ...] = ()) -> None:
+    def __init__(self, preload: tuple[str, ...] = (), patience: float = PATIENCE) -> None:
         self._preload = preload
+        self._patience = patience
         self._folder = tempfile.TemporaryDirectory(prefix="law-", ignore_cleanup_errors=True)
         self._pool: worker.Pool | None = None
         self._made = 0
@@ -205,7 +207,7 @@ class Bench:
 
     def _borrow(self) -> _Borrowed:
         self._made += 1
-        return _Borrowed(self.pool(), self._made)
+        return _Borrowed(self.pool(), self._made, self._patience)
 
 
 class _Borrowed:
@@ -214,13 +216,14 @@ class _Borrowed:
     Args:
         pool: the warm processes.
         run: tells the runs apart, whose steps have the same names.
+        patience: how many seconds it may take.
     """
 
-    def __init__(self, pool: worker.Pool, run: int) -> None:
+    def __init__(self, pool: worker.Pool, run: int, patience: float) -> None:
         self._pool = pool
         self._mark = f"{run}:"
         self._running: set[str] = set()
-        self._until = time.monotonic() + PATIENCE
+        self._until = time.monotonic() + patience
 
     def start(self, job: worker.Job) -> None:
         self._running.add(job.id)
