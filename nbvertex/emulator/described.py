@@ -50,16 +50,10 @@ Project: name 1 string; parent 2 string; project_id 3 string; state 4 Project.St
 GetProjectRequest: name 1 string
 SearchProjectsRequest: query 1 string; page_token 2 string; page_size 3 int32
 SearchProjectsResponse: projects 1 repeated Project; next_page_token 2 string
-Binding: role 1 string; members 2 repeated string
-Policy: version 1 int32; etag 3 bytes; bindings 4 repeated Binding
-GetIamPolicyRequest: resource 1 string
-SetIamPolicyRequest: resource 1 string; policy 2 Policy
-TestIamPermissionsRequest: resource 1 string; permissions 2 repeated string
-TestIamPermissionsResponse: permissions 1 repeated string
-Projects.GetIamPolicy(GetIamPolicyRequest) Policy: POST /v3/{resource=projects/*}:getIamPolicy *
-Projects.SetIamPolicy(SetIamPolicyRequest) Policy: POST /v3/{resource=projects/*}:setIamPolicy *
-Projects.TestIamPermissions(TestIamPermissionsRequest) TestIamPermissionsResponse: POST /v3/{resource=projects/*}:testIamPermissions *
 Projects.GetProject(GetProjectRequest) Project: GET /v3/{name=projects/*}
+Projects.TestIamPermissions(.google.iam.v1.TestIamPermissionsRequest) .google.iam.v1.TestIamPermissionsResponse: POST /v3/{resource=projects/*}:testIamPermissions *
+Projects.GetIamPolicy(.google.iam.v1.GetIamPolicyRequest) .google.iam.v1.Policy: POST /v3/{resource=projects/*}:getIamPolicy *
+Projects.SetIamPolicy(.google.iam.v1.SetIamPolicyRequest) .google.iam.v1.Policy: POST /v3/{resource=projects/*}:setIamPolicy *
 Projects.SearchProjects(SearchProjectsRequest) SearchProjectsResponse: GET /v3/projects:search
 """
 
@@ -71,6 +65,9 @@ GetProjectRequest: project_id 1 string
 ListProjectsRequest: page_token 1 string; page_size 2 int32; filter 3 string
 ListProjectsResponse: projects 1 repeated Project; next_page_token 2 string
 Projects.GetProject(GetProjectRequest) Project: GET /v1/projects/{project_id}
+Projects.TestIamPermissions(.google.iam.v1.TestIamPermissionsRequest) .google.iam.v1.TestIamPermissionsResponse: POST /v1/projects/{resource}:testIamPermissions *
+Projects.GetIamPolicy(.google.iam.v1.GetIamPolicyRequest) .google.iam.v1.Policy: POST /v1/projects/{resource}:getIamPolicy *
+Projects.SetIamPolicy(.google.iam.v1.SetIamPolicyRequest) .google.iam.v1.Policy: POST /v1/projects/{resource}:setIamPolicy *
 Projects.ListProjects(ListProjectsRequest) ListProjectsResponse: GET /v1/projects
 """
 
@@ -113,16 +110,6 @@ SecretManagerService.DisableSecretVersion(DisableSecretVersionRequest) SecretVer
 SecretManagerService.DestroySecretVersion(DestroySecretVersionRequest) SecretVersion: POST /v1/{name=projects/*/secrets/*/versions/*}:destroy *
 """
 
-ACCOUNTS = """
-package google.iam.admin.v1
-ServiceAccount: name 1 string; project_id 2 string; unique_id 4 string; email 5 string; display_name 6 string
-GetServiceAccountRequest: name 1 string
-TestIamPermissionsRequest: resource 1 string; permissions 2 repeated string
-TestIamPermissionsResponse: permissions 1 repeated string
-IAM.GetServiceAccount(GetServiceAccountRequest) ServiceAccount: GET /v1/{name=projects/*/serviceAccounts/*}
-IAM.TestIamPermissions(TestIamPermissionsRequest) TestIamPermissionsResponse: POST /v1/{resource=projects/*/serviceAccounts/*}:testIamPermissions *
-"""
-
 IAM_CREDENTIALS = """
 package google.iam.credentials.v1
 GenerateAccessTokenRequest: name 1 string; delegates 2 repeated string; scope 4 repeated string; lifetime 7 .google.protobuf.Duration
@@ -137,6 +124,45 @@ IAMCredentials.GenerateAccessToken(GenerateAccessTokenRequest) GenerateAccessTok
 IAMCredentials.GenerateIdToken(GenerateIdTokenRequest) GenerateIdTokenResponse: POST /v1/{name=projects/*/serviceAccounts/*}:generateIdToken *
 IAMCredentials.SignBlob(SignBlobRequest) SignBlobResponse: POST /v1/{name=projects/*/serviceAccounts/*}:signBlob *
 IAMCredentials.SignJwt(SignJwtRequest) SignJwtResponse: POST /v1/{name=projects/*/serviceAccounts/*}:signJwt *
+"""
+
+POLICIES = """
+package google.iam.v1
+Binding: role 1 string; members 2 repeated string
+Policy: version 1 int32; bindings 4 repeated Binding; etag 3 bytes
+GetIamPolicyRequest: resource 1 string
+SetIamPolicyRequest: resource 1 string; policy 2 Policy
+TestIamPermissionsRequest: resource 1 string; permissions 2 repeated string
+TestIamPermissionsResponse: permissions 1 repeated string
+"""
+
+ACCOUNTS = """
+package google.iam.admin.v1
+ServiceAccount: name 1 string; project_id 2 string; unique_id 4 string; email 5 string; display_name 6 string; etag 7 bytes; description 8 string; oauth2_client_id 9 string; disabled 11 bool
+CreateServiceAccountRequest: name 1 string; account_id 2 string; service_account 3 ServiceAccount
+GetServiceAccountRequest: name 1 string
+ListServiceAccountsRequest: name 1 string; page_size 2 int32; page_token 3 string
+ListServiceAccountsResponse: accounts 1 repeated ServiceAccount; next_page_token 2 string
+DeleteServiceAccountRequest: name 1 string
+IAM.CreateServiceAccount(CreateServiceAccountRequest) ServiceAccount: POST /v1/{name=projects/*}/serviceAccounts *
+IAM.GetServiceAccount(GetServiceAccountRequest) ServiceAccount: GET /v1/{name=projects/*/serviceAccounts/*}
+IAM.ListServiceAccounts(ListServiceAccountsRequest) ListServiceAccountsResponse: GET /v1/{name=projects/*}/serviceAccounts
+IAM.DeleteServiceAccount(DeleteServiceAccountRequest) .google.protobuf.Empty: DELETE /v1/{name=projects/*/serviceAccounts/*}
+IAM.TestIamPermissions(.google.iam.v1.TestIamPermissionsRequest) .google.iam.v1.TestIamPermissionsResponse: POST /v1/{resource=projects/*/serviceAccounts/*}:testIamPermissions *
+IAM.GetIamPolicy(.google.iam.v1.GetIamPolicyRequest) .google.iam.v1.Policy: POST /v1/{resource=projects/*/serviceAccounts/*}:getIamPolicy *
+IAM.SetIamPolicy(.google.iam.v1.SetIamPolicyRequest) .google.iam.v1.Policy: POST /v1/{resource=projects/*/serviceAccounts/*}:setIamPolicy *
+"""
+
+USAGE = """
+package google.api.serviceusage.v1
+enum State: STATE_UNSPECIFIED 0; DISABLED 1; ENABLED 2
+ServiceConfig: name 1 string; title 2 string
+Service: name 1 string; config 2 ServiceConfig; state 4 State; parent 5 string
+GetServiceRequest: name 1 string
+ListServicesRequest: parent 1 string; page_size 2 int32; page_token 3 string; filter 4 string
+ListServicesResponse: services 1 repeated Service; next_page_token 2 string
+ServiceUsage.GetService(GetServiceRequest) Service: GET /v1/{name=projects/*/services/*}
+ServiceUsage.ListServices(ListServicesRequest) ListServicesResponse: GET /v1/{parent=projects/*}/services
 """
 
 LOGGING_TYPES = """
@@ -168,16 +194,8 @@ LoggingServiceV2.DeleteLog(DeleteLogRequest) .google.protobuf.Empty: DELETE /v2/
 """
 
 FILES = (
-    STATUS,
-    PROJECTS,
-    OLD_PROJECTS,
-    SECRETS,
-    ACCOUNTS,
-    IAM_CREDENTIALS,
-    LOGGING_TYPES,
-    MONITORED,
-    LOGGING,
-)
+    STATUS, POLICIES, PROJECTS, OLD_PROJECTS, SECRETS, ACCOUNTS, USAGE, IAM_CREDENTIALS, LOGGING_TYPES, MONITORED, LOGGING,
+)  # fmt: skip
 SCALARS = {"double": 1, "int64": 3, "int32": 5, "bool": 8, "string": 9, "bytes": 12}
 MESSAGE, ENUM = 11, 14
 METHOD = re.compile(r"(\w+)\.(\w+)\(([\w.]+)\) ([\w.]+): (\w+) (\S+)(?: (\S+))?")
@@ -282,7 +300,8 @@ KNOWN = {
 
 def _dependencies(text: str, package: str) -> set[str]:
     found = set()
-    for name in re.findall(r"\s\.(google[\w.]+)", text):
+    fields = "\n".join(line for line in text.splitlines() if not METHOD.match(line))
+    for name in re.findall(r"\s\.(google[\w.]+)", fields):
         if name.startswith("google.protobuf."):
             found.add(f"google/protobuf/{KNOWN[name.rpartition('.')[2]]}.proto")
         else:

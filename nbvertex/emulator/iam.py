@@ -13,16 +13,24 @@ from nbvertex.emulator.world import World
 
 CREDENTIALS = "google.iam.credentials.v1.IAMCredentials"
 POLICIES = "google.iam.v1.IAMPolicy"
-PROJECTS = "google.cloud.resourcemanager.v3.Projects"
 ACCOUNTS = "google.iam.admin.v1.IAM"
+USAGE = "google.api.serviceusage.v1.ServiceUsage"
+PROJECTS = ("google.cloud.resourcemanager.v3.Projects", "google.cloud.resourcemanager.v1.Projects")
+SERVED = (
+    "aiplatform",
+    "cloudresourcemanager",
+    "iam",
+    "iamcredentials",
+    "logging",
+    "secretmanager",
+    "storage",
+)
+ENABLED = 2
 HOUR, MOST = 3600.0, 43200.0
 
 
 def serve(world: World, table: Table) -> None:
     """Register IAM Credentials, and the policies of Vertex AI's resources."""
-
-    def email_of(call: Call) -> str:
-        return str(call.request.name.rpartition("/serviceAccounts/")[2])
 
     def access_token(call: Call) -> Message:
         if not call.request.scope:
@@ -49,25 +57,20 @@ def serve(world: World, table: Table) -> None:
             raise ApiError("INVALID_ARGUMENT", "The payload is no JSON.") from None
         return call.reply(key_id="emulator", signed_jwt=jwt(said))
 
+    def held_by(call: Call) -> str:
+        """The resource that has the policy; version 1 says a project by its id alone."""
+        said = call.request.resource
+        return world.store.canonical(said if "/" in said else f"projects/{said}")
+
     def get_policy(call: Call) -> Message:
-        return from_json(
-            world.store.note("policies", world.store.canonical(call.request.resource)) or {}, call.reply()
-        )
+        return from_json(world.store.note("policies", held_by(call)) or {}, call.reply())
 
     def set_policy(call: Call) -> Message:
-        world.store.set_note(
-            "policies", world.store.canonical(call.request.resource), as_json(call.request.policy)
-        )
+        world.store.set_note("policies", held_by(call), as_json(call.request.policy))
         return get_policy(call)
 
     def permissions(call: Call) -> Message:
         return call.reply(permissions=call.request.permissions)
-
-    def account(call: Call) -> Message:
-        project, _, email = call.request.name.removeprefix("projects/").partition("/serviceAccounts/")
-        found = call.reply(email=email, project_id=email.partition("@")[2].partition(".")[0])
-        found.name = f"projects/{found.project_id if project == '-' else project}/serviceAccounts/{email}"
-        return found
 
     table.serve(
         CREDENTIALS,
@@ -76,6 +79,75 @@ def serve(world: World, table: Table) -> None:
         SignBlob=sign_blob,
         SignJwt=sign_jwt,
     )
-    table.serve(ACCOUNTS, GetServiceAccount=account, TestIamPermissions=permissions)
-    table.serve(PROJECTS, GetIamPolicy=get_policy, SetIamPolicy=set_policy, TestIamPermissions=permissions)
-    table.serve(POLICIES, GetIamPolicy=get_policy, SetIamPolicy=set_policy, TestIamPermissions=permissions)
+    for service in (POLICIES, ACCOUNTS, *PROJECTS):
+        table.serve(service, GetIamPolicy=get_policy, SetIamPolicy=set_policy, TestIamPermissions=permissions)
+    _serve_accounts(world, table)
+
+
+def _serve_accounts(world: World, table: Table) -> None:
+    """Service accounts, which are there when they are first named, and the services of a project, which are all on."""
+
+    def account(call: Call, email: str, **said: object) -> Message:
+        """`projects/-` is the project that the account's own name says."""
+        project = email.partition("@")[2].partition(".")[0]
+        name = f"projects/{project}/serviceAccounts/{email}"
+        number = str(int(hashlib.sha256(email.encode()).hexdigest()[:16], 16))
+        kind = "google.iam.admin.v1.ServiceAccount"
+        return call.new(
+            kind, **{"name": name, "email": email, "project_id": project, "unique_id": number, **said}
+        )
+
+    def create(call: Call) -> Message:
+        project = world.store.project(call.request.name.split("/")[1])
+        email = f"{call.request.account_id}@{project}.iam.gserviceaccount.com"
+        if world.store.note(ACCOUNTS, email) is not None:
+            raise ApiError(
+                "ALREADY_EXISTS",
+                f"Service account {call.request.account_id} already exists within project projects/{project}.",
+            )
+        said = {"display_name": call.request.service_account.display_name}
+        world.store.set_note(ACCOUNTS, email, {**said, "project_id": project})
+        return account(call, email, **said)
+
+    def get(call: Call) -> Message:
+        email = email_of(call)
+        return account(call, email, **(world.store.note(ACCOUNTS, email) or {}))
+
+    def listed(call: Call) -> Message:
+        project = world.store.project(call.request.name.split("/")[1])
+        found = world.store.notes(ACCOUNTS)
+        kept = {email: said for email, said in found.items() if said["project_id"] == project}
+        return call.reply(accounts=[account(call, email, **said) for email, said in kept.items()])
+
+    def delete(call: Call) -> Message:
+        world.store.remove_note(ACCOUNTS, email_of(call))
+        return call.reply()
+
+    def service(call: Call, parent: str, name: str) -> Message:
+        said = {
+            "name": f"{parent}/services/{name}",
+            "parent": parent,
+            "config": {"name": name},
+            "state": ENABLED,
+        }
+        return call.new(f"{USAGE.rpartition('.')[0]}.Service", **said)
+
+    def get_service(call: Call) -> Message:
+        parent, _, name = call.request.name.partition("/services/")
+        return service(call, parent, name)
+
+    def services(call: Call) -> Message:
+        return call.reply(
+            services=[service(call, call.request.parent, f"{name}.googleapis.com") for name in SERVED]
+        )
+
+    table.serve(
+        ACCOUNTS, CreateServiceAccount=create, GetServiceAccount=get, ListServiceAccounts=listed,
+        DeleteServiceAccount=delete,
+    )  # fmt: skip
+    table.serve(USAGE, GetService=get_service, ListServices=services)
+
+
+def email_of(call: Call) -> str:
+    """The service account that a request names."""
+    return str(call.request.name.rpartition("/serviceAccounts/")[2])

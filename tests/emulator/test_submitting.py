@@ -222,7 +222,7 @@ def test_a_secret_reaches_its_step_and_nothing_else(folder: Path, emulator: Any)
     assert done.error is None
     printed = ["".join(outputs[0]["text"]) for _, outputs, _ in shown(done.output)]
     assert printed == [f"{len(value)}\n", "False\n"]
-    places = [folder, emulator.file("test-bucket", "some")]
+    places = [folder, emulator.file("gs://test-bucket/some")]
     held = [
         file
         for place in places
