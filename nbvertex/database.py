@@ -76,6 +76,7 @@ MIGRATIONS = (
         record BLOB NOT NULL);
     CREATE INDEX submissions_by_time ON submissions (started);
     """,
+    "ALTER TABLE outcomes ADD COLUMN measures TEXT;",
 )
 
 

@@ -191,6 +191,7 @@ class StepResult:
         cells: position -> what the cell did; all the step's cells.
         why: for a step that was not run, or failed, or is never cached: why.
         widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
+        measures: the numbers by which it is judged: those of a dict named ``metrics``.
         round, item: of a round: which one, counted from 1, and on what, such as ``lr = 0.1``.
         rounds: of a step that runs over a list: what each did; its cells show the outputs of all.
     """
@@ -204,6 +205,7 @@ class StepResult:
     cells: Mapping[int, CellResult] = field(default_factory=dict)
     why: str | None = None
     widgets: Mapping[str, Any] = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
     round: int | None = None
     item: str | None = None
     rounds: tuple[StepResult, ...] = ()

@@ -113,6 +113,7 @@ class Outcome(Record, frozen=True, kw_only=True):
         read, written: files that it read, and declared files that it wrote, with their contents' digests.
         touched: all files that it was seen to open.
         widgets: the state of its widgets, by model, as a notebook's metadata keeps it.
+        measures: the numbers by which it is judged.
         started, ended: seconds since the epoch.
     """
 
@@ -124,6 +125,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     written: tuple[FileSeen, ...] = ()
     touched: Touched = Touched()
     widgets: dict[str, Any] = msgspec.field(default_factory=dict)
+    measures: dict[str, float] = msgspec.field(default_factory=dict)
     started: float = 0.0
     ended: float = 0.0
 
@@ -143,7 +145,7 @@ _RUN = (
     "id, notebook, name, pipeline, parameters, environment, cwd, python, state, started, ended, commit_id, dirty,"
     " output, error"
 )
-_OUTCOME = "outcomes.id, run, change, live, files, touched, widgets, started, ended"
+_OUTCOME = "outcomes.id, run, change, live, files, touched, widgets, started, ended, measures"
 _STEP = "position, attempt, name, state, code, key, inputs, outcome, started, ended, error, round, item"
 
 
@@ -223,14 +225,14 @@ class Lineage:
         """
         files = msgspec.json.encode([outcome.read, outcome.written]).decode()
         number = tx.execute(
-            "INSERT INTO outcomes (run, change, live, files, touched, widgets, started, ended)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outcomes (run, change, live, files, touched, widgets, started, ended, measures)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 outcome.run, msgspec.json.encode(outcome.change),
                 None if outcome.live is None else json.dumps(outcome.live), files,
                 json.dumps([outcome.touched.read, outcome.touched.written]),
                 _pack([outcome.widgets]) if outcome.widgets else None,
-                outcome.started, outcome.ended,
+                outcome.started, outcome.ended, json.dumps(outcome.measures) if outcome.measures else None,
             ),
         )  # fmt: skip
         tx.many(
@@ -388,6 +390,7 @@ def _outcome(row: Row) -> Outcome:
         id=row[0], run=row[1], change=msgspec.json.decode(row[2], type=Change),
         live=None if row[3] is None else tuple(json.loads(row[3])), read=read, written=written,
         touched=_touched(row[5]), widgets=_unpack(row[6])[0] if row[6] else {}, started=row[7], ended=row[8],
+        measures=json.loads(row[9]) if row[9] else {},
     )  # fmt: skip
 
 

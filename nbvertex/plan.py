@@ -161,6 +161,14 @@ def missing_names(kept: tuple[str, ...] | None, needed: tuple[str, ...] | None) 
     return sorted(set(needed) - set(kept))
 
 
+METRICS = "metrics"  # the name of a dict of numbers that counts without a mark
+
+
+def measures(step: Step) -> tuple[str, ...]:
+    """The names whose numbers are told when the step ends."""
+    return (METRICS,) if METRICS in step.facts.binds or METRICS in step.facts.mutates else ()
+
+
 def _needs(step: Step, places: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(sorted({places[name] for name in (*step.needs, *step.options.after)}))
 

@@ -53,6 +53,7 @@ def result_of(flight: Flight, state: StepState, outcome: Outcome, why: str | Non
         },
         why=why,
         widgets=outcome.widgets,
+        measures=outcome.measures,
         rounds=flight.rounds or (),
         round=flight.round,
         item=flight.planned.round.told if flight.planned.round is not None else None,

@@ -14,7 +14,6 @@ from nbvertex.pipeline import Cell, Each, Parameter, Pipeline, Step, When
 from nbvertex.precedence import Before
 from nbvertex.runtime import items, orders
 
-METRICS = "metrics"  # the name of a dict of numbers that counts without a mark
 Role: TypeAlias = Literal["run", "decide", "skip", "list", "round", "gather"]
 
 
@@ -75,7 +74,7 @@ def _traveller(pipeline: Pipeline, planned: plan.Planned, before: Before) -> Tra
     step = planned.step
     own = {cell.position for cell in step.cells}
     parameters = tuple(p for p in pipeline.parameters if own & {p.cell, *p.again})
-    measures = (METRICS,) if METRICS in step.facts.binds or METRICS in step.facts.mutates else ()
+    measures = plan.measures(step)
     values = _values(pipeline, step)
     said = {
         "format": orders.FORMAT,
@@ -121,7 +120,13 @@ def _parts(step: Step, said: dict[str, Any], texts: tuple[str, ...]) -> Iterator
     if listing and when is None:
         yield Part("list", _alone(said, _source(each), _list(each)))
     yield _round(each, said, texts)
-    task = {"kind": "gather", "name": each.name, "gathers": list(each.gathers), "seeds": list(each.seeds)}
+    task = {
+        "kind": "gather",
+        "name": each.name,
+        "gathers": list(each.gathers),
+        "seeds": list(each.seeds),
+        "imports": list(each.imports),
+    }
     wanting = _wanting(said, (*_source(each), *each.gathers))
     yield Part("gather", {**wanting, "task": task}, texts)
 
