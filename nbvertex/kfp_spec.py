@@ -28,9 +28,9 @@ _TYPES = {
 _LINE = 120
 _PIECE = 90_000  # characters of an argument: a system takes 128 KB
 BOOT = '''\
-"""Unpacks the runtime that nbvertex has sent along, and runs one step of the notebook with it.
+"""Unpacks the runtime that nbvertex has sent along, and runs steps of the notebook with it.
 
-Stands in for kfp.dsl.executor_main: the launcher's words follow the word --
+Stands in for kfp.dsl.executor_main: what is to be done follows the word --
 """
 import base64, hashlib, io, os, sys, tarfile, tempfile
 
@@ -52,7 +52,7 @@ with tarfile.open(fileobj=io.BytesIO(kit)) as archive:
             file.write(archive.extractfile(member).read())
 with open(os.path.join(folder, "kit"), "wb") as file:
     file.write(kit)
-os.execv(sys.executable, [sys.executable, os.path.join(folder, "runtime"), "task", *sys.argv[end + 1:]])
+os.execv(sys.executable, [sys.executable, os.path.join(folder, "runtime"), *sys.argv[end + 1:]])
 '''
 
 
@@ -241,6 +241,7 @@ def arguments(spec: Spec, component: Component) -> list[str]:
         spec.digest,
         *component.kit,
         "--",
+        "task",
         "{{$}}",
         path_of("outputs", executor.STATE),
         component.said,

@@ -178,7 +178,7 @@ def test_code_arrives_as_it_was_written(convert: Convert, source: str) -> None:
     files = convert(making.cell(source, "step:a"))
     words = container(files, "a")["args"]
     assert isinstance(words, list)
-    start = words.index("--") + 1
+    start = words.index("--") + 2
     assert all(len(word.encode()) < 128_000 for word in words)
     assert not any("{{" in word or "$(" in word or "python3" in word for word in words[start + 2 :])
     order = orders.read(json.loads(words[start + 2]), orders.joined(words[start + 3 :]))

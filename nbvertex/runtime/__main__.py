@@ -8,6 +8,7 @@ import sys
 
 NAME = "nbvertex_runtime"
 OLDEST = (3, 11)
+TOLD = {"task": "executor", "job": "whole"}  # who does what the words of a container say
 
 
 def _start(folder: str) -> None:
@@ -22,8 +23,8 @@ def _start(folder: str) -> None:
     sys.modules[NAME] = package
     spec.loader.exec_module(package)
     role, *arguments = sys.argv[1:]
-    if role == "task":
-        sys.exit(importlib.import_module(NAME + ".executor").main(arguments, os.path.dirname(folder)))
+    if role in TOLD:
+        sys.exit(importlib.import_module(f"{NAME}.{TOLD[role]}").main(arguments, os.path.dirname(folder)))
     importlib.import_module(NAME + ".warm").main([role, *arguments])
 
 

@@ -17,6 +17,7 @@ from .orders import Order
 
 PAGE, NOTEBOOK = "cells.html", plots.CELLS
 DONE, FAILED, REFUSED = 0, 1, 2
+HOLDS = "holds"  # what is told of a condition
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Given:
 
 
 def run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs = attempt.run) -> Ran:
-    """Run a step.
+    """Run a step, or do what else the order says of it, and what comes right after that.
 
     Args:
         order: the step.
@@ -70,6 +71,15 @@ def run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs = attemp
     Returns:
         how it went; what is to be said of it has been written to stderr.
     """
+    ran = _run(order, given, out, run_job)
+    then = order.task.get("then") if order.task is not None else None
+    if then is None or not ran.told.get(HOLDS):
+        return ran
+    listed = _run(replace(order, task=then, wanted=(then["source"],)), given, out, run_job)
+    return replace(listed, told={**ran.told, **listed.told})
+
+
+def _run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs) -> Ran:
     os.makedirs(out, exist_ok=True)
     try:
         found = [deltas.read(folder) for folder in given.ancestors]
@@ -119,7 +129,7 @@ def _left_out(order: Order, out: str, seen: deltas.Seen, *, ended: bool = False)
     return Ran(DONE, delta, told=NOTHING)
 
 
-NOTHING: Mapping[str, Any] = {"holds": False, "items": []}  # what is told where nothing is run
+NOTHING: Mapping[str, Any] = {HOLDS: False, "items": []}  # what is told where nothing is run
 
 
 class _Run:

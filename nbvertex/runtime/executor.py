@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from . import alone, orders
@@ -15,7 +14,7 @@ _SCHEMES = ("gs://", "minio://", "s3://")
 STATE, PAGE, METRICS, KIT = "state", "page", "metrics", "kit"
 BEFORE = "after_"  # inputs of that name are what earlier steps left
 ROUNDS, ITEM = "rounds", "item"  # what the rounds of a step left, and which of them a container is
-HOLDS, ITEMS = "holds", "items"  # the answers to tasks
+HOLDS, ITEMS = alone.HOLDS, "items"  # the answers to tasks
 
 
 def main(arguments: Sequence[str], kit: str) -> int:
@@ -30,10 +29,6 @@ def main(arguments: Sequence[str], kit: str) -> int:
     launcher = Launcher(json.loads(asked), state)
     order = orders.read(json.loads(said), orders.joined(texts))
     ran = alone.run(order, launcher.given(order, kit), state)
-    if (then := (order.task or {}).get("then")) and ran.told.get(HOLDS):
-        listing = replace(order, task=then, wanted=(then["source"],))
-        listed = alone.run(listing, launcher.given(listing, kit), state)
-        ran = replace(listed, told={**ran.told, **listed.told})
     archive = os.path.join(kit, KIT)
     if not launcher.ancestors() and os.path.exists(archive):
         shutil.copyfile(archive, os.path.join(state, KIT))  # later steps find it there

@@ -60,6 +60,7 @@ class Order:
         limit: bytes of output kept per cell.
         timeout: seconds for an attempt.
         task: what is done instead of running the cells, or beside it (see `tasks`); None: nothing.
+        exact: values come as they were given, and only those that were given.
     """
 
     notebook: str
@@ -81,6 +82,7 @@ class Order:
     limit: int = 10_000_000
     timeout: float | None = None
     task: Mapping[str, Any] | None = None
+    exact: bool = False
 
     @property
     def kind(self) -> str:
@@ -93,8 +95,8 @@ class Order:
         for parameter in self.parameters:
             name = parameter.given or parameter.name
             if name in values:
-                value = typed(values[name], parameter)
-                if not (parameter.known and same(value, parameter.default)):
+                value = values[name] if self.exact else typed(values[name], parameter)
+                if self.exact or not (parameter.known and same(value, parameter.default)):
                     found += [(cell, parameter.name, value) for cell in parameter.cells]
         return tuple(found)
 

@@ -82,16 +82,20 @@ class Plot:
         )
 
     def _left(self, scratch: str) -> tuple[list[dict[str, Any]], list[bytes]]:
-        """What the rounds have left, as `rounds.gather` wants it."""
+        """What the rounds have left, as `rounds.gather` wants it; most of them have much in common."""
         told: list[dict[str, Any]] = []
-        blobs: list[bytes] = []
+        blobs: dict[str, bytes] = {}
         for delta, seen, held in self.rounds:
-            records, more = deltas.hand_out(held, scratch)
+            records, own = deltas.hand_out(held, scratch)
+            for record in records:
+                if "blob" in record:
+                    blobs.setdefault(record["digest"], own[record["blob"]])
+            places = {digest: number for number, digest in enumerate(blobs)}
+            records = [{**one, "blob": places[one["digest"]]} if "blob" in one else one for one in records]
             names = {name: entry for name, entry in seen.names.items() if entry is not None}
             changed = sorted(name for name in delta.names if name.startswith(OUTSIDE))
-            told.append({"names": names, "artifacts": records, "first": len(blobs), "changed": changed})
-            blobs += more
-        return told, blobs
+            told.append({"names": names, "artifacts": records, "changed": changed})
+        return told, list(blobs.values())
 
     def delta(self, done: Done, place: str) -> deltas.Delta:
         """What it leaves; the working folder tells which files were its own."""

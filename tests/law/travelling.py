@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -109,10 +109,6 @@ class Abroad:
             return result
 
         ran = alone.run(order, given, out, heard)
-        if (then := (order.task or {}).get("then")) and ran.told.get(executor.HOLDS):
-            listing = replace(order, task=then, wanted=(then["source"],))
-            ran = replace(alone.run(listing, given, out, heard), told=ran.told)
-            ran = replace(ran, told={**ran.told, **getattr(ends[-1][0], "told", {})})
         self._look(out, ends[-1] if ends else None, ran)
         return ran
 
