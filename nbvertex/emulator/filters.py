@@ -21,6 +21,24 @@ TOKEN = re.compile(
 )
 
 
+def _ident(message: Any) -> str:
+    return str(message.name.rpartition("/")[2])
+
+
+def _pipeline(message: Any) -> Any:
+    info = message.pipeline_spec.fields["pipelineInfo"].struct_value.fields
+    return info["name"].string_value if "name" in info else None
+
+
+TOLD: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("Endpoint", "endpoint"): _ident,
+    ("Model", "model"): _ident,
+    ("PipelineJob", "pipeline_job_user_id"): _ident,
+    ("PipelineJob", "pipeline_name"): _pipeline,
+}
+"""What the documentation of list calls lets filters name that is no field."""
+
+
 class Filter:
     """A filter as it was said, ready to be asked.
 
@@ -202,7 +220,10 @@ def _field(message: Any, name: str, wrong: Callable[[str], ApiError]) -> Any:
     fields = message.DESCRIPTOR.fields_by_name
     field = fields.get(name) or fields.get(snake(name)) or fields.get(f"{name}_")
     if field is None:
-        raise wrong(name)
+        told = TOLD.get((message.DESCRIPTOR.name, snake(name)))
+        if told is None:
+            raise wrong(name)
+        return told(message)
     value = getattr(message, field.name)
     if field.enum_type is not None and isinstance(value, int):
         return Named(value, field.enum_type.values_by_number[value].name)

@@ -66,6 +66,7 @@ def test_models_are_listed_and_changed(aiplatform: Any, upload: Any) -> None:
     upload("other", model_id="listed-b", labels={"team": "x"})
     found = aiplatform.Model.list(filter="labels.team=x", order_by="display_name")
     assert [(m.name, m.version_id) for m in found] == [("listed-a", "2"), ("listed-b", "1")]
+    assert [m.name for m in aiplatform.Model.list(filter="model=listed-b")] == ["listed-b"]
     first.update(display_name="renamed", labels={"team": "y"})
     assert {aiplatform.Model(f"listed-a@{n}").display_name for n in (1, 2)} == {"renamed"}
     assert aiplatform.Model("listed-a").labels == {"team": "y"}
