@@ -292,7 +292,7 @@ def compare(found: Any, operator: str, value: str, same: Callable[[str], str] = 
     if isinstance(found, str):
         return _texts(same(found), operator, value)
     if hasattr(found, "keys"):  # `labels:key` asks for the key
-        return value == "*" or value in found
+        return bool(found) if value == "*" else value in found
     return operator in (":", "=") and any(compare(one, "=", value, same) for one in found)
 
 
@@ -315,7 +315,7 @@ def _numbered(found: float, operator: str, value: str) -> bool:
 
 def _texts(found: str, operator: str, value: str) -> bool:
     if operator == ":":
-        return value == "*" or value.lower() in found.lower()
+        return bool(found) if value == "*" else value.lower() in found.lower()
     if operator == "=~":
         return re.search(value, found) is not None
     if operator == "=" and "*" in value:
