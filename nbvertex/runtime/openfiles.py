@@ -28,7 +28,7 @@ def reduce_text_file(file: io.TextIOWrapper) -> Reduced:
     except OSError:  # "telling position disabled by next() call"
         hint = "read it to the end, or keep its lines in a list"
         raise carried.CannotTravel("a text file in the middle of a for loop", hint) from None
-    return reopen, (os.path.abspath(raw.name), raw.name, _again(raw.mode), file.mode, position, how)
+    return reopen, (_path_of(raw), raw.name, _again(raw.mode), file.mode, position, how)
 
 
 def _standard_name(file: Any) -> str:
@@ -46,20 +46,31 @@ def reduce_binary_file(
     if file.writable():
         file.flush()
     how = {"buffering": 0} if isinstance(file, io.FileIO) else {}
-    return reopen, (os.path.abspath(raw.name), raw.name, _again(raw.mode), raw.mode, file.tell(), how)
+    return reopen, (_path_of(raw), raw.name, _again(raw.mode), raw.mode, file.tell(), how)
+
+
+def _path_of(raw: Any) -> str:
+    """Where an open file lies: the working folder may be another since it was opened."""
+    path: str = os.path.abspath(raw.name)
+    opened = os.fstat(raw.fileno())
+    if not (os.path.exists(path) and os.path.samestat(opened, os.stat(path))):
+        link = f"/proc/self/fd/{raw.fileno()}"
+        real = os.readlink(link) if os.path.exists(link) else path
+        if os.path.exists(real) and os.path.samestat(opened, os.stat(real)):
+            return real
+    return path
 
 
 def _check_disk_file(raw: Any) -> None:
-    name = getattr(raw, "name", None)
     if (
-        not isinstance(name, str)
+        not isinstance(getattr(raw, "name", None), str)
         or not stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
-        or not os.path.exists(name)
+        or not os.path.exists(_path_of(raw))
     ):
         raise carried.CannotTravel(
             "an open pipe, device or deleted file", "read what you need from it and close it"
         )
-    if not os.path.samestat(os.fstat(raw.fileno()), os.stat(name)):
+    if not os.path.samestat(os.fstat(raw.fileno()), os.stat(_path_of(raw))):
         raise carried.CannotTravel(
             "an open file that has been replaced on disk",
             "close it and open it again in the step that needs it",

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import modules, probes, registries, session, sources, tallies
-from .probes import Probe
+from .probes import MADE, Probe
 
 PROBES = (*probes.PROBES, *tallies.TALLIES)
 
 # before anything is imported for a value, in this order
-FIRST = ("@cwd", "@environ", "@path", "@modules", "@matplotlib.backend", "@jax.options")
+FIRST = (
+    "@cwd", "@environ", "@path", "@interpreter", "@finders", "@made", "@modules", "@matplotlib.backend",
+    "@jax.options",
+)  # fmt: skip
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Outside:
     given: set[str] = field(default_factory=set)
     environ: dict[str, str] = field(default_factory=dict)
     path: list[str] = field(default_factory=list)
+    made: dict[str, Any] = field(default_factory=dict)  # modules that were put together by hand
     modules: modules.Modules = field(default_factory=modules.Modules)
     registries: registries.Registries = field(default_factory=registries.Registries)
     session: session.Session = field(default_factory=session.Session)
@@ -39,7 +43,8 @@ class Outside:
     def apply(self, values: dict[str, Any]) -> None:
         """Set the state that earlier steps left."""
         self.given.update(values)
-        known = {probe.name: probe for probe in PROBES}
+        known = {probe.name: probe for probe in (*PROBES, MADE)}
+        self.made = values.get("@made", self.made)
         for name, value in values.items():
             if name == "@environ":
                 _set_environ(value, self.environ)
@@ -64,7 +69,7 @@ class Outside:
         self.before["@path"] = list(sys.path)
         self.modules.take_baseline()
         self.registries.take_baseline(self.code, namespace)
-        self.session.take_baseline()
+        self.session.take_baseline("\n".join(cells))
 
     def changed(self, cells: list[str], namespace: dict[str, Any]) -> dict[str, Any]:
         """What the step left otherwise than it found it, by entry name."""
@@ -75,6 +80,8 @@ class Outside:
                 now = probe.get()
                 if self._is_news(probe, now, text):
                     found[probe.name] = now
+        if "sys.modules" in text and (made := MADE.get()) != self.made:
+            found["@made"] = made
         if dict(os.environ) != self.before["@environ"]:
             found["@environ"] = _environ_difference(self.environ)
         if list(sys.path) != self.before["@path"]:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import copy
+import gc
+import io
 import os
+import re
+import signal
+import stat
 import sys
 import threading
 import warnings
@@ -26,6 +32,7 @@ class Session:
     before: dict[str, Any] = field(default_factory=dict)
     threads: frozenset[int] = frozenset()
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # those that earlier steps have set
+    descriptors: frozenset[int] = frozenset()  # open at the start, where the cells may open others
     exits: int = 0  # functions that are called when Python ends
 
     def begin(self, shell: Any) -> None:
@@ -72,11 +79,12 @@ class Session:
         for number, manager in values.get("@figures", {}).items():
             _show_again(number, manager)
 
-    def take_baseline(self) -> None:
-        """Remember the shell that the step starts from."""
+    def take_baseline(self, text: str) -> None:
+        """Remember the shell that the step starts from, to run this."""
         self.before = self._state()
         self.before["@ipython.options"] = self._options()
         self.exits = atexit._ncallbacks()
+        self.descriptors = _open_descriptors() if _DESCRIPTORS.search(text) else frozenset()
 
     def changed(self, text: str) -> dict[str, Any]:
         """What the step left otherwise than it found it."""
@@ -327,9 +335,43 @@ def forbidden(session: Session, text: str) -> list[tuple[str, str, str]]:
     for name, asked in (("sys.settrace", sys.gettrace()), ("sys.setprofile", sys.getprofile())):
         if getattr(asked, "__module__", None) == "__main__":
             found.append(("a function that sees every call", name, f"{name}(None) before the step ends"))
+    if "addaudithook" in text:
+        found.append(
+            ("a function that hears every event", "sys.addaudithook", "add it in the step that needs it")
+        )
+    if ("alarm" in text or "itimer" in text) and signal.getitimer(signal.ITIMER_REAL)[0]:
+        found.append(
+            ("a pending alarm", "signal.alarm", "take it back (signal.alarm(0)) before the step ends")
+        )
+    if _DESCRIPTORS.search(text):
+        hint = "close it before the step ends, or use open()"
+        found += [
+            ("an open file descriptor", str(number), hint) for number in _descriptors(session.descriptors)
+        ]
     if has_exits(session, text):
         found.append(("a function to be called at the end", "atexit", "call it in the last step"))
     return found
+
+
+_DESCRIPTORS = re.compile(r"\bos\.(open|pipe2?|dup2?|memfd_create|openpty|eventfd)\b|\bfrom os import\b")
+
+
+def _descriptors(before: frozenset[int]) -> list[int]:
+    """The descriptors that were opened since, and that no file object holds."""
+    files = (obj for obj in gc.get_objects() if isinstance(obj, io.FileIO) and not obj.closed)
+    held = {file.fileno() for file in files}
+    return sorted(_open_descriptors() - before - held)
+
+
+def _open_descriptors() -> frozenset[int]:
+    """Those of files and pipes."""
+    found = set()
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        with contextlib.suppress(OSError):
+            mode = os.fstat(int(name)).st_mode
+            if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
+                found.add(int(name))
+    return frozenset(found)
 
 
 def has_exits(session: Session, text: str) -> bool:
