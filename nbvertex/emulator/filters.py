@@ -288,7 +288,7 @@ def compare(found: Any, operator: str, value: str, same: Callable[[str], str] = 
     if isinstance(found, Named):
         return _enumerated(found, operator, value)
     if isinstance(found, int | float):
-        return (operator == ":" and value == "*") or _numbered(found, operator, value)
+        return bool(found) if (operator, value) == (":", "*") else _numbered(found, operator, value)
     if isinstance(found, str):
         return _texts(same(found), operator, value)
     if hasattr(found, "keys"):  # `labels:key` asks for the key
