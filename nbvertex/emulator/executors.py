@@ -10,6 +10,7 @@ from nbvertex.emulator.engine import Engine
 from nbvertex.emulator.model_servers import ModelServers
 from nbvertex.emulator.notebook_jobs import NotebookJobs
 from nbvertex.emulator.pipeline_jobs import PipelineJobs
+from nbvertex.emulator.problem import ApiError
 from nbvertex.emulator.schedules import Schedules
 from nbvertex.emulator.training_pipelines import TrainingPipelines
 from nbvertex.emulator.world import World
@@ -31,4 +32,8 @@ def serve(world: World, table: Table) -> None:
     schedules = Schedules(world, pipelines, notebooks)
     schedules.serve(table)
     schedules.recover()
+    for operation in world.store.all("operations"):
+        if not operation.done:
+            stopped = ApiError("UNAVAILABLE", "The emulator was stopped while the operation was under way.")
+            world.operations.fail(operation.name, stopped)
     world.background.add(schedules.turn, engine.close)

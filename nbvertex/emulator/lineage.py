@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +66,7 @@ class Lineage:
             schema_version=artifact.type.get("schemaVersion", VERSION),
             state="LIVE",
         )
-        message.metadata.update(dict(artifact.metadata))
+        message.metadata.update(finite(dict(artifact.metadata)))
         return message
 
     def execution(self, record: Record, state: str) -> Message:
@@ -79,7 +80,7 @@ class Lineage:
         execution = self._put("Execution", name, display_name=record.name, schema_title=schema, state=state)
         metadata = {f"input:{key}": value for key, value in record.parameters.items()}
         metadata.update({f"output:{key}": value for key, value in record.outputs.parameters.items()})
-        execution.metadata.update(metadata)
+        execution.metadata.update(finite(metadata))
         self._world.store.put(execution)
         self._link("member", self.run.name, name)
         for kind, held in (("INPUT", record.artifacts), ("OUTPUT", record.outputs.artifacts)):
@@ -127,6 +128,17 @@ class Lineage:
 
     def _message(self, kind: str, **fields: Any) -> Message:
         return self._world.schema.message(f"google.cloud.aiplatform.v1.{kind}")(**fields)
+
+
+def finite(value: Any) -> Any:
+    """The value with numbers that JSON has not (NaN, infinities) as their names."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return value
 
 
 def schema_title(schema: Mapping[str, str]) -> str:

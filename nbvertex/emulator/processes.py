@@ -171,7 +171,7 @@ class Processes:
                 finally:
                     output.closed = True
         finally:
-            await asyncio.to_thread(shutil.rmtree, env["TMPDIR"], ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, _scratch(folder), ignore_errors=True)
         code = child.code
         return Exit(128 - code if code < 0 else code, output.last, str(log), stopped)
 
@@ -201,7 +201,7 @@ class Processes:
         return folder
 
     def _env(self, image: Image, command: Command, folder: Path) -> dict[str, str]:
-        home, temporary = self._around.attempts / "home", folder.with_name(f"{folder.name}.tmp")
+        home, temporary = _scratch(folder) / "home", _scratch(folder) / "tmp"
         for one in (home, temporary):
             one.mkdir(parents=True, exist_ok=True)
         programs = self._spawning.programs(image.python)
@@ -210,6 +210,7 @@ class Processes:
             "HOME": str(home),
             "TMPDIR": str(temporary),
             "LANG": "C.UTF-8",
+            "TZ": "UTC",
             "PIP_NO_INDEX": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "NBVERTEX_EMULATOR_BUCKETS": f"{self._around.buckets}/",
@@ -245,6 +246,11 @@ class Processes:
         except asyncio.CancelledError:
             await asyncio.shield(child.stop(GRACE))
             raise
+
+
+def _scratch(folder: Path) -> Path:
+    """Where the home and the temporary files of an attempt are; gone after it."""
+    return folder.with_name(f"{folder.name}.tmp")
 
 
 class Output:

@@ -266,3 +266,18 @@ def test_training_gives_a_model(job: Run, aiplatform: Any) -> None:
     )
     with pytest.raises(RuntimeError, match="non-zero status of 3"):
         failing.run()
+
+
+def test_a_script_of_the_users(job: Run, aiplatform: Any, tmp_path: Any) -> None:
+    """The client packs it; the job runs it with its arguments."""
+    pytest.importorskip("setuptools")
+    script = tmp_path / "train.py"
+    script.write_text("import os, sys; print(sys.argv[1:], os.environ['LEVEL'])")
+    training = aiplatform.CustomTrainingJob(
+        display_name="script", script_path=str(script), container_uri="gcr.io/p/train:1"
+    )
+    training.run(
+        args=["--a", "b"], environment_variables={"LEVEL": "3"}, base_output_dir="gs://test-bucket/script"
+    )
+    ident = dict(training._gca_resource.training_task_metadata)["backingCustomJob"]
+    assert lines(aiplatform.CustomJob.get(ident)) == {"workerpool0-0": ["['--a', 'b'] 3"]}

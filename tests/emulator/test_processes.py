@@ -104,10 +104,16 @@ def test_python_is_the_mapped_one(bench: Bench) -> None:
 
 def test_each_attempt_has_a_clean_folder(bench: Bench) -> None:
     """What one left is not there for the next; home and temporary files are not the user's."""
-    code = "import os; print(os.listdir(), os.environ['HOME'] == os.path.expanduser('~')); open('left', 'w')"
+    code = """
+import os, tempfile, time
+places = [".", os.path.expanduser("~"), tempfile.gettempdir()]
+print([os.listdir(one) for one in places], time.strftime("%Z"))
+for one in places: open(os.path.join(one, "left"), "w")
+"""
     for _ in range(2):
         assert bench.run(*python(code)).code == 0
-    assert bench.lines == [("stdout", "[] True")] * 2
+    assert bench.lines == [("stdout", "[[], [], []] UTC")] * 2
+    assert sorted(one.name for one in bench.around.attempts.iterdir()) == ["one", "one.log"]
 
 
 def test_an_absolute_path_runs_in_the_users_folder(bench: Bench) -> None:
