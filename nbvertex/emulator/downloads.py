@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Mapping
 
@@ -18,6 +19,8 @@ def download(found: Found, headers: Mapping[str, str]) -> Reply:
         found: the object; nobody may replace it until this has returned.
         headers: of the request.
     """
+    if found.data.get("contentEncoding") == "gzip" and "gzip" not in headers.get("accept-encoding", ""):
+        return _unzipped(found)
     stream = found.path.open("rb")
     asked = RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
     span = _span(asked, found.size) if asked and (asked[1] or asked[2]) else None
@@ -32,6 +35,16 @@ def download(found: Found, headers: Mapping[str, str]) -> Reply:
         )
     more = {"Content-Range": f"bytes {start}-{end}/{found.size}"}
     return Reply(206, Part(stream, start, end - start + 1), {**_headers(found), **more})
+
+
+def _unzipped(found: Found) -> Reply:
+    """The whole object without its encoding, for a client that does not know it; ranges of it are not served."""
+    kept = _headers(found)
+    for name in ("Content-Encoding", "X-Goog-Hash"):
+        del kept[name]
+    return Reply(
+        200, gzip.decompress(found.path.read_bytes()), {**kept, "Warning": "214 UploadServer gunzipped"}
+    )
 
 
 def _span(asked: re.Match[str], size: int) -> tuple[int, int]:

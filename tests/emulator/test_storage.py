@@ -349,3 +349,29 @@ def test_a_signed_address_opens(bucket: Any) -> None:
         dt.timedelta(minutes=5), version="v4", credentials=credentials
     )
     assert requests.get(address).text == "signed"
+
+
+def test_what_is_zipped_is_read_either_way(bucket: Any) -> None:
+    """A client that knows the encoding gets it, one that does not gets the plain bytes."""
+    import gzip
+    import urllib.request
+
+    blob = bucket.blob("z")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(gzip.compress(b"plain" * 100), content_type="text/plain")
+    assert bucket.blob("z").download_as_bytes() == b"plain" * 100
+    assert bucket.blob("z").download_as_bytes(raw_download=True)[:2] == b"\x1f\x8b"
+    with urllib.request.urlopen(f"https://storage.googleapis.com/{bucket.name}/z") as reply:
+        assert reply.read() == b"plain" * 100
+
+
+def test_a_body_may_come_in_chunks(bucket: Any) -> None:
+    """Of a length that nobody says."""
+    import requests
+
+    address = (
+        f"https://storage.googleapis.com/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=chunks"
+    )
+    reply = requests.post(address, data=(bytes([number]) * 1000 for number in range(100)))
+    assert reply.json()["size"] == "100000"
+    assert bucket.blob("chunks").download_as_bytes()[-1:] == b"c"
