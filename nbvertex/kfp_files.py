@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nbvertex import container_files, kfp_graph, kfp_names, kfp_spec, templating
+from nbvertex import boot, container_files, kfp_graph, kfp_names, kfp_spec, machines, templating
 from nbvertex.errors import ProblemsFound
 from nbvertex.kfp_graph import Parts
 from nbvertex.kfp_spec import Component, Spec
@@ -31,7 +31,7 @@ def files(spec: Spec, settings: Settings, *, target: str) -> dict[str, str]:
     found = {
         "pipeline.yaml": kfp_spec.as_yaml(kfp_graph.document(spec), head=_head(spec, target)),
         "pipeline.py": templating.render("kfp/pipeline.py.jinja", _values(spec, target)),
-        "boot.py": kfp_spec.BOOT,
+        "boot.py": boot.BOOT,
         **{f"kit/{number}.txt": piece for number, piece in enumerate(spec.kit)},
         **{f"steps/{one.names.function}.json": one.said for one in spec.components},
     }
@@ -191,7 +191,7 @@ def _settings(one: Component) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     if asked.cpu is not None:
         yield "set_cpu_limit", [("", asked.cpu)]
     if asked.memory is not None:
-        yield "set_memory_limit", [("", kfp_spec.memory(asked.memory))]
+        yield "set_memory_limit", [("", machines.memory(asked.memory))]
     if asked.gpu is not None:
         kind, count = kfp_spec.accelerator(asked.gpu)
         yield "set_accelerator_type", [("", kind)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbvertex import cache, kfp_names, kfp_types
+from nbvertex import boot, cache, kfp_names, kfp_types, machines
 from nbvertex.bundle import Bundle
 from nbvertex.kfp_names import Names
 from nbvertex.pipeline import Json, Parameter, Pipeline, Step
@@ -25,35 +24,6 @@ _TYPES = {
     "list": "LIST",
     "dict": "STRUCT",
 }
-_LINE = 120
-_PIECE = 90_000  # characters of an argument: a system takes 128 KB
-BOOT = '''\
-"""Unpacks the runtime that nbvertex has sent along, and runs steps of the notebook with it.
-
-Stands in for kfp.dsl.executor_main: what is to be done follows the word --
-"""
-import base64, hashlib, io, os, sys, tarfile, tempfile
-
-digest, end = sys.argv[1], sys.argv.index("--")
-given = "".join(sys.argv[2:end])
-if "\\n" not in given:  # where an earlier step has left it
-    with open(given, "rb") as file:
-        kit = file.read()
-else:
-    kit = base64.b64decode(given)
-if hashlib.sha256(kit).hexdigest() != digest:
-    sys.exit("the runtime that was sent along is damaged")
-folder = tempfile.mkdtemp(prefix="nbvertex-kit-")
-with tarfile.open(fileobj=io.BytesIO(kit)) as archive:
-    for member in archive:
-        path = os.path.join(folder, member.name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(archive.extractfile(member).read())
-with open(os.path.join(folder, "kit"), "wb") as file:
-    file.write(kit)
-os.execv(sys.executable, [sys.executable, os.path.join(folder, "runtime"), *sys.argv[end + 1:]])
-'''
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +118,12 @@ def make(pipeline: Pipeline, bundle: Bundle, image: str | None, name: str) -> Sp
     called = pipeline_name(name or pipeline.name)
     taken = [called.replace("-", "_"), *(one.name for one in pipeline.parameters)]
     names = kfp_names.parts(bundle.steps, taken)
-    kit = _pieces(bundle.kit)
+    kit = boot.pieces(bundle.kit)
     making = _Making(bundle, names, kfp_types.kinds(pipeline), kit, image or f"python:{bundle.python}")
     steps = {
         one.step.name: {part.role: making.component(one, part) for part in one.parts} for one in bundle.steps
     }
     return Spec(called, pipeline, bundle.digest, steps, kit)
-
-
-def _pieces(kit: bytes) -> tuple[str, ...]:
-    text = base64.b64encode(kit).decode("ascii")
-    lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
-    many = _PIECE // (_LINE + 1)
-    return tuple("\n".join(lines[at : at + many]) + "\n" for at in range(0, len(lines), many))
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +277,7 @@ def container(spec: Spec, component: Component) -> dict[str, Any]:
     """What a component runs, and on what."""
     said: dict[str, Any] = {
         "image": component.image,
-        "command": ["python3", "-c", BOOT],
+        "command": ["python3", "-c", boot.BOOT],
         "args": arguments(spec, component),
     }
     resources = dict(_resources(component.step)) if component.part.role in ("run", "round") else {}
@@ -324,11 +287,11 @@ def container(spec: Spec, component: Component) -> dict[str, Any]:
 def _resources(step: Step) -> Iterator[tuple[str, Any]]:
     asked = step.resources
     if asked.cpu is not None:
-        yield "cpuLimit", cpus(asked.cpu)
+        yield "cpuLimit", machines.cpus(asked.cpu)
         yield "resourceCpuLimit", asked.cpu
     if asked.memory is not None:
-        yield "memoryLimit", gigabytes(asked.memory)
-        yield "resourceMemoryLimit", memory(asked.memory)
+        yield "memoryLimit", machines.gigabytes(asked.memory)
+        yield "resourceMemoryLimit", machines.memory(asked.memory)
     if asked.gpu is not None:
         kind, count = accelerator(asked.gpu)
         yield "accelerator", {
@@ -336,46 +299,12 @@ def _resources(step: Step) -> Iterator[tuple[str, Any]]:
         }  # fmt: skip
 
 
-def cpus(text: str) -> float:
-    """``4`` or ``500m`` as a number of processors."""
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
-
-
-_UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
-
-
-def memory(text: str) -> str:
-    """A size as Kubernetes writes it: without ``B``."""
-    return text.removesuffix("B")
-
-
-def gigabytes(text: str) -> float:
-    """``16Gi`` as a number of gigabytes (10^9 bytes)."""
-    found = re.fullmatch(r"([0-9.]+)([A-Za-z]+)", memory(text))
-    assert found is not None  # the option's own form
-    return float(found[1]) * _UNITS[found[2]] / 1e9
-
-
-GPUS = {
-    "t4": "NVIDIA_TESLA_T4", "p4": "NVIDIA_TESLA_P4", "p100": "NVIDIA_TESLA_P100", "v100": "NVIDIA_TESLA_V100",
-    "a100": "NVIDIA_TESLA_A100", "a100-40gb": "NVIDIA_TESLA_A100", "a100-80gb": "NVIDIA_A100_80GB", "l4": "NVIDIA_L4",
-    "h100": "NVIDIA_H100_80GB", "h100-80gb": "NVIDIA_H100_80GB", "h100-mega-80gb": "NVIDIA_H100_MEGA_80GB",
-    "h200": "NVIDIA_H200_141GB", "h200-141gb": "NVIDIA_H200_141GB", "b200": "NVIDIA_B200", "k80": "NVIDIA_TESLA_K80",
-}  # fmt: skip
-
-
 def accelerator(text: str) -> tuple[str, int]:
     """What ``gpu`` says: the service's name of the type, and how many; ``1`` alone: of any type."""
     kind, _, count = text.partition(":")
     if kind.isdecimal():
         return "nvidia.com/gpu", int(kind)
-    return gpu_type(kind) or kind, int(count or 1)
-
-
-def gpu_type(text: str) -> str | None:
-    """The service's name of a type of GPU; None where it has none of that name."""
-    plain = text.lower().replace("_", "-").removeprefix("nvidia-").removeprefix("tesla-")
-    return GPUS.get(plain)
+    return machines.gpu_type(kind) or kind, int(count or 1)
 
 
 BACKOFF: dict[str, Any] = {"backoffDuration": "10s", "backoffFactor": 2.0, "backoffMaxDuration": "3600s"}

@@ -129,7 +129,7 @@ def asked(step: Step) -> Iterator[str]:
         "disk": resources.disk, "replicas": (resources.replicas or 1) > 1, "spot": resources.spot,
         "image": resources.image, "runs-on": resources.runs_on, "service-account": resources.service_account,
         "after": options.after, "retries": options.retries, "timeout": options.timeout,
-        "cache": options.cache is not None, "secret": options.secrets, "requires": options.requires,
+        "cache": options.cache is True, "secret": options.secrets, "requires": options.requires,
         "in": options.inputs, "out": options.outputs, "when": options.when, "each": options.each,
         "label": options.labels, "annotation": options.annotations,
     }  # fmt: skip

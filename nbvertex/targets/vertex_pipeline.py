@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from nbvertex import kfp_files, kfp_spec, templating
+from nbvertex import kfp_files, kfp_spec, machines, templating
 from nbvertex.errors import Place, Problem, ProblemsFound
 from nbvertex.pipeline import Pipeline
 from nbvertex.target import Settings
@@ -43,14 +43,14 @@ def _check(pipeline: Pipeline) -> None:
     problems = []
     for step in pipeline.steps:
         gpu = step.resources.gpu
-        if gpu is None or kfp_spec.gpu_type(gpu.partition(":")[0]):
+        if gpu is None or machines.gpu_type(gpu.partition(":")[0]):
             continue
         said = "has no type" if gpu.isdecimal() else "is no type of GPU that Vertex AI has"
         place = Place(notebook=pipeline.notebook, cell=step.cells[0].position, step=step.name)
         hint = (
             f"for instance nvidia-l4:{gpu}"
             if gpu.isdecimal()
-            else f"known: {', '.join(sorted(kfp_spec.GPUS))}"
+            else f"known: {', '.join(sorted(machines.GPUS))}"
         )
         problems.append(Problem("unknown-gpu", f"`gpu:{gpu}` {said}", place, hint))
     if problems:
