@@ -153,9 +153,13 @@ def _tell_run(ran: Ran, out: str | None, *, as_json: bool) -> None:
         say(_left(result), err=True)
         if ran.trouble is not None:
             say(console.told(ran.trouble), err=True)
+        if ran.warning is not None:
+            say([ran.warning], err=True)
         raise result.error
     if result.left is not None:
         say([f"{result.left.place} ended the run: {result.left.message}", *_left(result)], err=True)
+    if ran.warning is not None:
+        say([ran.warning], err=True)
     if ran.trouble is not None:
         raise ran.trouble
 

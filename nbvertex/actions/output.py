@@ -28,12 +28,14 @@ class Ran:
         output: where the output notebook is; None where it is for stdout, or could not be written.
         notebook: the output notebook.
         trouble: why it could not be written, or the store not be kept within its limit.
+        warning: what else did not go well, and does not count.
     """
 
     result: RunResult
     output: Path | None
     notebook: Mapping[str, Any]
     trouble: StoreError | None = None
+    warning: str | None = None
 
 
 class Copy:

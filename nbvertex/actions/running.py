@@ -21,6 +21,7 @@ from nbvertex.pipeline import Json, Pipeline
 
 if TYPE_CHECKING:
     from nbvertex.ahead import Ahead
+    from nbvertex.config import Settings
 
 STDOUT = "-"
 
@@ -111,7 +112,7 @@ def run(
         on_event=_both(copy, on_event),
         pool_factory=pool_factory,
     )
-    return _within_limit(copy.finish(result), find(path), settings.store_limit)
+    return _kept(copy.finish(result), find(path), settings)
 
 
 def ahead(how: How) -> AbstractContextManager[Ahead | None]:
@@ -171,7 +172,15 @@ def resume(
         resume=old.id,
         on_event=_both(copy, on_event),
     )
-    return _within_limit(copy.finish(result), home, settings.store_limit)
+    return _kept(copy.finish(result), home, settings)
+
+
+def _kept(ran: Ran, home: Home, settings: Settings) -> Ran:
+    """After a run: its experiment is told of it, and the store made to fit."""
+    from nbvertex.actions import telling
+
+    warning = telling.of_run(settings, ran.result)
+    return replace(_within_limit(ran, home, settings.store_limit), warning=warning)
 
 
 def _within_limit(ran: Ran, home: Home, limit: int | None) -> Ran:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbvertex.actions import converting
 from nbvertex.actions.reading import Opened
 from nbvertex.actions.running import Given, resolve
-from nbvertex.errors import NbvertexError, Problem, RemoteError, StepFailed, StoreError
+from nbvertex.errors import NbvertexError, Problem, Refused, RemoteError, StepFailed, StoreError
 from nbvertex.events import RunEvent
 from nbvertex.home import Home, find
 
@@ -169,11 +169,18 @@ def submit(
         RemoteError: it was not created, or nobody can tell; or it may be followed no longer.
         KeyboardInterrupt: somebody has asked to stop; the service has been asked to.
         StoreError: it cannot be written down; then nothing is created.
+        Refused: it cannot go on by itself.
     """
     from nbvertex import once
+    from nbvertex.actions import telling
     from nbvertex.follow import CREATING, Following, Means
 
     ears = ears or Ears()
+    if not wait and any(job.after or job.attempts > 1 for job in prepared.submission.jobs):
+        raise Refused(
+            "jobs that wait for each other, or are tried again, are created by this command: it must wait",
+            hint="leave out --no-wait, or submit to vertex-pipeline, where the service does that",
+        )
     with _book(prepared.home) as book, _door(prepared, door, stays=not wait) as way:
         means = Means(way, book, ears.on_event, ears.say)
         book.write(prepared.submission)  # before anything is created
@@ -184,6 +191,9 @@ def submit(
         following.create()
         ears.on_created(following.submission)
         if not wait:
+            warning = telling.of_submission(means, following.submission)
+            if warning is not None:
+                ears.say(warning)
             return Submitted(following.submission)
         last = following.watch()
         return _brought_home(prepared, means, last, _error(last, following.lines))
@@ -193,9 +203,13 @@ def _brought_home(
     prepared: Prepared, means: Means, last: Submission, error: NbvertexError | None
 ) -> Submitted:
     """The output notebook of what has ended; a run that went well is not undone where it cannot be had."""
-    from nbvertex.actions import fetching
+    from nbvertex.actions import fetching, telling
     from nbvertex.follow import LOOKING
     from nbvertex.patience import Fault
+
+    warning = telling.of_submission(means, last)
+    if warning is not None:
+        means.say(warning)
 
     try:
         result = fetching.result_of(means.door, means.patience(LOOKING), prepared.opened, last, error)

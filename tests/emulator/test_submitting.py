@@ -230,3 +230,36 @@ def test_a_secret_reaches_its_step_and_nothing_else(folder: Path, emulator: Any)
         if file.is_file() and value.encode() in file.read_bytes()
     ]
     assert held == []
+
+
+EXPERIMENT = """\
+# %% tags=["parameters"]
+rate = 0.5
+# %% tags=["step:train"]
+metrics = {"accuracy": rate * 1.5, "loss": {"test": 0.25}}
+"""
+
+
+def test_runs_here_and_there_are_told_to_the_experiment(
+    folder: Path, aiplatform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stand in the table that Google's client makes of it, with what they were given and their numbers."""
+    pytest.importorskip("pandas")
+    (folder / "nbvertex.toml").write_text(
+        f'profile = "dev"\n{PROFILE}experiment = "rates"\n', encoding="utf-8"
+    )
+    path = folder / "rates.py"
+    path.write_text(EXPERIMENT, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    given = running.Given(typed=(("rate", "0.4"),))
+    here = running.run(reading.open_notebook(str(path)), given=given)
+    again = running.run(reading.open_notebook(str(path)), given=given)  # from the cache
+    there = submitting.submit(prepared(path, rate=0.4))
+    assert (here.warning, again.warning, there.error) == (None, None, None)
+    table = aiplatform.get_experiment_df("rates").sort_values("run_name")
+    assert sorted(table["run_name"]) == sorted(
+        [here.result.run, again.result.run, there.submission.jobs[0].ident]
+    )
+    assert list(table["param.rate"]) == [0.4] * 3
+    assert list(table["metric.accuracy"].round(6)) == [0.6] * 3
+    assert list(table["metric.loss/test"]) == [0.25] * 3
