@@ -47,7 +47,12 @@ class Endpoints:
             UpdateEndpoint=self._update,
             DeleteEndpoint=self._delete,
         )
-        table.serve("PredictionService", Predict=self._predict, RawPredict=self._raw_predict)
+        table.serve(
+            "PredictionService",
+            Predict=self._predict,
+            RawPredict=self._raw_predict,
+            StreamRawPredict=lambda call: iter([self._raw_predict(call)]),
+        )
 
     # --- deploying ----------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from nbvertex.emulator.engine import Engine
 from nbvertex.emulator.images import Unmapped
 from nbvertex.emulator.placeholders import expand
 from nbvertex.emulator.problem import ApiError
-from nbvertex.emulator.processes import CannotStart, Command, Exit
+from nbvertex.emulator.processes import HERE, CannotStart, Command, Exit
 from nbvertex.emulator.schema import Message
 from nbvertex.emulator.spawning import SpawnerDied
 from nbvertex.emulator.surroundings import surroundings
@@ -21,6 +22,7 @@ from nbvertex.emulator.world import World
 PATIENCE = 300.0  # seconds of the machine until a server must be healthy
 PAUSE = 0.05
 LAST_BREATH = 1.0
+PREBUILT = re.compile(r"\bvertex-ai/prediction/(sklearn|xgboost)-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ class ModelServers:
             known = self._serving.get(wanted.ident)
             if known is not None and not known.task.done():
                 return known.port
-            serving = self._started(wanted)
+            try:
+                serving = self._started(wanted)
+            except Unmapped as error:
+                raise ApiError("FAILED_PRECONDITION", str(error)) from error
             self._serving[wanted.ident] = serving
             try:
                 await self._healthy(serving)
@@ -156,7 +161,8 @@ class ModelServers:
             env[one.name] = expand(one.value, env)
         command = Command(
             image=container.image_uri,
-            words=tuple(expand(word, env) for word in container.command),
+            words=tuple(expand(word, env) for word in container.command)
+            or self._prebuilt(container.image_uri),
             args=tuple(expand(word, env) for word in container.args),
             env=env,
             folder=f"servers/{wanted.ident}",
@@ -165,6 +171,12 @@ class ModelServers:
         )
         task = asyncio.get_running_loop().create_task(self._engine.processes.run_now(command))
         return Serving(wanted, port, task)
+
+    def _prebuilt(self, image: str) -> tuple[str, ...]:
+        """What one of Google's own prediction containers runs; nothing where the table of images says it."""
+        if not PREBUILT.search(image) or self._engine.images.find(image).entrypoint:
+            return ()
+        return ("python3", str(HERE / "inside" / "serve_model.py"))
 
     async def _healthy(self, serving: Serving) -> None:
         """Wait until it says so."""

@@ -42,6 +42,10 @@ class Rest:
         authorization = request.authorization or (f"Bearer {token}" if token else None)
         made = self._dispatcher.call(found.target, message, authorization, request.door, "rest")
         integers = request.said.get("$alt", "").endswith("enum-encoding=int")
+        if found.target.kind == "stream" and found.target.response == "google.api.HttpBody":
+            parts = list(made)
+            kind = (parts[0].content_type if parts else "") or "application/json"
+            return Reply(200, b"".join(part.data for part in parts), {"Content-Type": kind})
         if found.target.kind == "stream":
             return json_reply([as_json(one, integers=integers) for one in made])
         if made.DESCRIPTOR.full_name == "google.api.HttpBody":

@@ -81,10 +81,34 @@ def test_a_deployed_model_predicts(upload: Upload, endpoint: Any) -> None:
     assert endpoint.predict(instances=[1], parameters={"add": 10}).predictions == [12]
     raw = endpoint.raw_predict(body=b'{"instances": [4]}', headers={"Content-Type": "application/json"})
     assert json.loads(raw.text) == {"predictions": [8]}
+    streamed = endpoint.stream_raw_predict(
+        body=b'{"instances": [5]}', headers={"Content-Type": "application/json"}
+    )
+    assert json.loads(b"".join(line if isinstance(line, bytes) else line.encode() for line in streamed)) == {
+        "predictions": [10]
+    }
     with pytest.raises(exceptions.InvalidArgument, match="no number"):
         endpoint.predict(instances=["x"])
     with pytest.raises(exceptions.FailedPrecondition, match="deployed"):
         endpoint.delete()
+
+
+def test_googles_own_container(aiplatform: Any, endpoint: Any) -> None:
+    """It has no command: what it does with a model that was pickled is known."""
+    import pickle
+
+    from google.cloud import storage
+
+    bucket = storage.Client(project="test-project").bucket("test-bucket")
+    bucket.blob("sklearn/model.pkl").upload_from_string(pickle.dumps(None))
+    model = aiplatform.Model.upload(
+        display_name="sklearn",
+        artifact_uri="gs://test-bucket/sklearn",
+        serving_container_image_uri="us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-3:latest",
+    )
+    model.deploy(endpoint=endpoint, machine_type="n1-standard-2")
+    with pytest.raises(exceptions.InvalidArgument, match="'NoneType' object has no attribute 'predict'"):
+        endpoint.predict(instances=[1])
 
 
 def test_a_server_that_died_is_started_anew(upload: Upload, endpoint: Any) -> None:

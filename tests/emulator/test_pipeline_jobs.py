@@ -305,6 +305,30 @@ def test_a_task_runs_as_the_jobs_service_account(submit: Submit, aiplatform: Any
     assert aiplatform.Execution(detail.execution.name).metadata["output:Output"] == account
 
 
+@pytest.mark.slow
+def test_a_hundred_at_once(emulator: Any) -> None:
+    """A hundred pipelines of ten steps each: all end, none is lost."""
+    steps = {f"s{n}": task("step", n=n, after=(f"s{n - 1}",) if n else ()) for n in range(10)}
+    document = pipeline(steps, name="many", step=component(["true"], inputs={"n": "NUMBER_INTEGER"}))
+    path = f"{emulator.url}/v1/projects/test-project/locations/us-central1/pipelineJobs"
+    said = {"runtimeConfig": {"gcsOutputDirectory": ROOT}, "pipelineSpec": document}
+    left = {asked(f"{path}?pipelineJobId=many-{uuid.uuid4().hex[:12]}", said)["name"] for _ in range(100)}
+    last = time.monotonic() + 300
+    while left:
+        assert time.monotonic() < last, len(left)
+        time.sleep(0.5)
+        left -= {name for name in left if ended(asked(f"{emulator.url}/v1/{name}"))}
+
+
+def ended(job: Any) -> bool:
+    """Whether all of a job's tasks have ended well; it must not have failed."""
+    assert job["state"] in ("PIPELINE_STATE_PENDING", "PIPELINE_STATE_RUNNING", "PIPELINE_STATE_SUCCEEDED")
+    if job["state"] != "PIPELINE_STATE_SUCCEEDED":
+        return False
+    assert [one["state"] for one in job["jobDetail"]["taskDetails"]] == ["SUCCEEDED"] * 11
+    return True
+
+
 def test_a_kill_loses_no_job(emulator: Any, tmp_path: Path) -> None:
     """What had ended stands, what was under way has failed and says why; no process of it is left."""
     from nbvertex.emulator import hosting
