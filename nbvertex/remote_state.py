@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from nbvertex import service
 from nbvertex.once import Maker
 from nbvertex.patience import Patience
+from nbvertex.runtime import deltas
 from nbvertex.service import ENDED, Task
 from nbvertex.submissions import Job, StepSeen, Submission, settled
 from nbvertex.vertex import Door
@@ -50,7 +51,9 @@ def refreshed(
             continue
         told = _told(door, patience, maker, job)
         if told is not None:
-            submission = taken(submission, job, told)
+            before, submission = submission, taken(submission, job, told)
+            if job.kind == "job" and len(job.steps) > 1:
+                submission = _inside(door, patience, before, submission, job)
         elif job.state == "unknown" or (job.resource is None and not submission.over):
             submission = submission.having(replace(job, state="submitting"))
     return closed(submission, now)
@@ -142,18 +145,9 @@ def _seen(parts: Sequence[tuple[str, Task]], folder: str, main: str) -> StepSeen
 
 
 def _of_job(job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:
-    """All steps of a custom job are as the job is: what goes on inside, its log tells."""
+    """All steps of a custom job are as the job is, as far as the service knows."""
     state = {"interrupted": "skipped"}.get(job.state, str(job.state))
-    spec = told.get("jobSpec", job.body.get("jobSpec", {}))
-    root = next(
-        (
-            one["value"]
-            for pool in spec.get("workerPoolSpecs", ())
-            for one in pool.get("containerSpec", {}).get("env", ())
-            if one.get("name") == "NBVERTEX_ROOT"
-        ),
-        "",
-    )
+    root = _root(told.get("jobSpec") or job.body.get("jobSpec", {}))
     one = StepSeen(
         state=state,
         attempt=job.attempt,
@@ -163,6 +157,35 @@ def _of_job(job: Job, told: Mapping[str, Any]) -> dict[str, StepSeen]:
         jobs=(str(told["name"]),),
     )
     return {step: replace(one, state_url=f"{root}/{step}/state" if root else "") for step in job.steps}
+
+
+def _root(spec: Mapping[str, Any]) -> str:
+    """The folder in the bucket below which the steps of a custom job leave what they make."""
+    environ = [
+        one
+        for pool in spec.get("workerPoolSpecs", ())
+        for one in pool.get("containerSpec", {}).get("env", ())
+    ]
+    return next((one["value"] for one in environ if one.get("name") == "NBVERTEX_ROOT"), "")
+
+
+def _inside(
+    door: Door, patience: Patience, before: Submission, submission: Submission, job: Job
+) -> Submission:
+    """The steps of a job that runs several, one after the other: what a step has left says that it is done."""
+    seen, reached = dict(submission.seen), True
+    for step in job.steps:
+        now, known = seen[step], before.seen.get(step)
+        if known is not None and known.state == "done":
+            seen[step] = known
+        elif reached and now.state != "queued" and now.state_url:
+            left = patience.ask(lambda url=now.state_url: door.read(f"{url}/{deltas.STATE}"))  # type: ignore[misc]
+            reached = left is not None
+            seen[step] = replace(now, state="done", error=None) if reached else now
+        elif not reached:
+            state = {"running": "queued", "failed": "skipped"}.get(now.state, now.state)
+            seen[step] = replace(now, state=state, error=None)
+    return replace(submission, seen=seen)
 
 
 def closed(submission: Submission, now: Callable[[], float]) -> Submission:
