@@ -217,6 +217,8 @@ class _Teller:
             self.say(parts)
             return
         make, args, state, items, pairs = [*parts, None, None, None][:5]
+        if make is iter and args in (([],), ((),), ("",)):  # at its end: how it got there cannot be told
+            return
         self.say(getattr(make, "__qualname__", ""))
         self.parts((args, state, list(items or ()), list(pairs or ())), depth)
 
@@ -262,6 +264,8 @@ def _special(value: Any) -> Callable[[_Teller, Any, int], None] | None:
         "pyspark",
         "sqlalchemy",
         "ipywidgets",
+        "IPython",
+        "threading",
     ):
         return _only_type
     return None

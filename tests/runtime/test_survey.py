@@ -146,6 +146,14 @@ def test_what_cannot_be_looked_into_has_no_digest(value: Any) -> None:
     assert survey.digest([value]) != ""
 
 
+@pytest.mark.parametrize("items", [[1], (1,), "a"])
+def test_an_iterator_at_its_end_is_told_the_same(items: Any) -> None:
+    """Whether it has come there or was made there."""
+    spent = iter(items)
+    assert list(spent)
+    assert survey.digest(spent) == survey.digest(copy.copy(spent)) != survey.digest(iter(items))
+
+
 def test_a_stream_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel's standard output is of another type than a step's; a handler that writes to it is the same."""
     told = []
