@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,7 +33,7 @@ def again(
         number: of the matches that it finds, which.
     """
     if way == "finditer":
-        return next(found for n, found in enumerate(pattern.finditer(string, pos, endpos)) if n == number)
+        return next(itertools.islice(pattern.finditer(string, pos, endpos), number, None))
     found: re.Match[Any] | None = getattr(pattern, way)(string, pos, endpos)
     return found
 
