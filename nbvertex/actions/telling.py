@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from nbvertex.errors import NbvertexError
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from nbvertex.config import Settings
     from nbvertex.events import RunResult
     from nbvertex.follow import Means
+    from nbvertex.patience import Patience
     from nbvertex.submissions import Submission
     from nbvertex.vertex import Door
 
@@ -74,11 +76,25 @@ def of_submission(means: Means, submission: Submission) -> str | None:
                 call = service.get(job.resource)
                 found = patience.ask(lambda call=call: means.door.ask(call))  # type: ignore[misc]
                 context = found.get("jobDetail", {}).get("pipelineRunContext", {}).get("name", "")
-        told = experiments.Told(submission.id, submission.state, submission.parameters, pipeline_run=context)
+        metrics = {} if context else _metrics(means.door, patience, submission)
+        told = experiments.Told(
+            submission.id, submission.state, submission.parameters, metrics, pipeline_run=context
+        )
         experiments.tell(means.door, patience, profile, told)
     except Fault as fault:
         return _warning(profile.experiment, str(fault))
     return None
+
+
+def _metrics(door: Door, patience: Patience, submission: Submission) -> dict[str, float]:
+    """The numbers that the steps of custom jobs have left."""
+    found: dict[str, float] = {}
+    for seen in submission.seen.values():
+        if seen.state == "done" and seen.state_url:
+            url = f"{seen.state_url.removesuffix('/state')}/metrics.json"
+            data = patience.ask(lambda url=url: door.read(url))  # type: ignore[misc]
+            found |= json.loads(data) if data is not None else {}
+    return found
 
 
 def _warning(experiment: str, why: str) -> str:

@@ -73,22 +73,34 @@ def jobs(aiplatform: Any, ident: str) -> list[Any]:
     return found
 
 
+WAYS = {  # what is added to the settings: steps that want different machines are a job each
+    "pipeline": ("vertex-pipeline", ""),
+    "one-job": ("vertex-job", ""),
+    "a-job-a-step": ("vertex-job", "[steps.setup]\ncpu = 8\n"),
+}
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_reference_notebook_shows_the_same_there(
-    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, way: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every cell of the output notebook is as after `nbvertex run`."""
+    """Every cell of the output notebook is as after `nbvertex run`: as a pipeline, as one job, as a job for each step."""
     if name == "breast_cancer":
         pytest.importorskip("sklearn")
         pytest.importorskip("matplotlib")
+    target, more = WAYS[way]
     path = folder / f"{name}.ipynb"
     shutil.copy(ROOT / "notebooks" / path.name, path)
     monkeypatch.chdir(folder)
+    (folder / "nbvertex.toml").write_text(PROFILE + more, encoding="utf-8")
     here = running.run(reading.open_notebook(str(path)))
     assert here.result.error is None
-    there = submitting.submit(prepared(path))
+    ready = prepared(path, target)
+    there = submitting.submit(ready)
     assert there.error is None, there.error
+    assert (len(ready.submission.jobs) > 1) == (way == "a-job-a-step")
     assert shown(there.output) == shown(here.output)
 
 
@@ -108,14 +120,18 @@ def test_a_submission_is_one_job_with_its_label(folder: Path, aiplatform: Any) -
     assert told.index(("setup", "done")) < told.index(("sieve", "done")) < told.index(("report", "done"))
 
 
-def test_a_failure_there_names_the_cell_and_the_line(folder: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_failure_there_names_the_cell_and_the_line(way: str, folder: Path) -> None:
     """As a failure here does; cells that were reached keep their outputs."""
+    target, more = WAYS[way]
     path = folder / "bad.py"
     path.write_text(FAILING, encoding="utf-8")
-    done = submitting.submit(prepared(path))
+    (folder / "nbvertex.toml").write_text(PROFILE + more.replace("setup", "load"), encoding="utf-8")
+    done = submitting.submit(prepared(path, target))
     assert isinstance(done.error, StepFailed)
     assert (done.error.message, done.error.place) == ("ValueError: total is 6", Place("bad.py", 2, 3, "work"))
-    assert done.submission.seen["after"].state == "skipped"
+    assert [seen.state for seen in done.submission.seen.values()][:2] == ["done", "failed"]
+    assert "after" not in done.submission.seen or done.submission.seen["after"].state == "skipped"
     assert [state for _, _, state in shown(done.output)][:2] == ["done", "failed"]
 
 
