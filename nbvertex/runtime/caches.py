@@ -34,17 +34,31 @@ def reduce_lru_cache(wrapper: Any) -> Reduced:
 
 def _remembered(referents: list[Any], size: int, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     hint = "call its cache_clear() before the step ends"
-    caches = [r for r in referents if type(r) is dict and len(r) == size]
+    limited = parameters["maxsize"] is not None
+    caches = [r for r in referents if type(r) is dict and len(r) == size and _is_cache(r, limited=limited)]
     if not caches or parameters["typed"]:
         raise carried.CannotTravel("a filled lru_cache of a kind that cannot be read", hint)
-    entries = []
-    for key, held in caches[0].items():
-        result = held
-        if parameters["maxsize"] is not None:  # a link of the list: key and result
-            parts = [p for p in gc.get_referents(held) if p is not key]
-            result = parts[-1] if parts else key
-        entries.append((*_arguments(key), result))
-    return entries
+    if not limited:
+        return [(*_arguments(key), result) for key, result in caches[0].items()]
+    return [(*_arguments(key), result) for key, result in _oldest_first(caches[0], referents, hint)]
+
+
+def _is_cache(found: dict[Any, Any], *, limited: bool) -> bool:
+    """A cache of limited size holds links; what the function has returned may be a dict as well."""
+    return not limited or all(type(held).__name__ == "_lru_list_elem" for held in found.values())
+
+
+def _oldest_first(cache: dict[Any, Any], referents: list[Any], hint: str) -> list[tuple[Any, Any]]:
+    """Keys and results of a cache of limited size, what it will forget first in front.
+
+    Python visits them in that order, each with the type of the link that holds them.
+    """
+    link = type(next(iter(cache.values())))
+    first = referents.index(link) - 2 if link in referents else -1
+    triples = referents[max(first, 0) :][: 3 * len(cache)]
+    if first < 0 or triples[2::3] != [link] * len(cache) or any(key not in cache for key in triples[0::3]):
+        raise carried.CannotTravel("a filled lru_cache of a kind that cannot be read", hint)
+    return list(zip(triples[0::3], triples[1::3], strict=True))
 
 
 def _arguments(key: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
