@@ -144,6 +144,11 @@ def _look_closer(
     without = verify.compare(pipeline, one, two, timed)
     if not without.differences:
         return without, timed, None
+    if without.differences[0] != compared.differences[0]:  # the first one only tells the time
+        compared, left_out = without, timed
+        watched = blame.cell_of(pipeline, compared.differences[0], workshop.written_by)
+        again = workshop.straight("straight-once-more", watched=watched)
+        apart = verify.compare(pipeline, one, again, left_out)
     steps = workshop.steps("steps-again", watched=watched)
     cause = blame.find(pipeline, compared.differences[0], watched, Again(again, steps, apart))
     return compared, left_out, cause
