@@ -32,9 +32,11 @@ def again(
         way: the method of the pattern.
         number: of the matches that it finds, which.
     """
+    found: re.Match[Any] | None
     if way == "finditer":
-        return next(itertools.islice(pattern.finditer(string, pos, endpos), number, None))
-    found: re.Match[Any] | None = getattr(pattern, way)(string, pos, endpos)
+        found = next(itertools.islice(pattern.finditer(string, pos, endpos), number, None))
+    else:
+        found = getattr(pattern, way)(string, pos, endpos)
     return found
 
 
