@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbvertex.emulator.calls import Call, Table
+from nbvertex.emulator.compiled import parse
 from nbvertex.emulator.container_step import ContainerSteps
 from nbvertex.emulator.dag import Order, Run
 from nbvertex.emulator.engine import Engine
@@ -18,7 +19,7 @@ from nbvertex.emulator.pipeline_journal import PipelineJournal
 from nbvertex.emulator.placeholders import UnknownPlaceholder
 from nbvertex.emulator.problem import ApiError
 from nbvertex.emulator.schema import Message, as_json
-from nbvertex.emulator.spec import InvalidSpec, Pipeline, parse
+from nbvertex.emulator.spec import InvalidSpec, Pipeline
 from nbvertex.emulator.states import FINAL, PENDING, Jobs
 from nbvertex.emulator.surroundings import demand_bucket, surroundings
 from nbvertex.emulator.tasks import Artifact, TaskFailed, new_id

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from ir import component, group, loop, pipeline, task
 
+from nbvertex.emulator.compiled import parse
 from nbvertex.emulator.dag import Order, Run
 from nbvertex.emulator.inputs import Inputs
 from nbvertex.emulator.parameters import run_parameters
-from nbvertex.emulator.spec import Component, Task, parse
+from nbvertex.emulator.spec import Component, Task
 from nbvertex.emulator.tasks import Outputs, Record, TaskFailed, TaskState
 
 ECHO = component(inputs={"n": "NUMBER_INTEGER"}, outputs={"Output": "NUMBER_INTEGER"})

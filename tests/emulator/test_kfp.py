@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("kfp", exc_type=ImportError)
 
+from nbvertex.emulator.compiled import parse
 from nbvertex.emulator.container_step import ContainerSteps
 from nbvertex.emulator.dag import Order, Run
 from nbvertex.emulator.images import Images
@@ -22,7 +23,6 @@ from nbvertex.emulator.memory import Memory
 from nbvertex.emulator.parameters import run_parameters
 from nbvertex.emulator.processes import Command, Processes, Surroundings
 from nbvertex.emulator.spawning import Spawning
-from nbvertex.emulator.spec import parse
 from nbvertex.emulator.tasks import Outputs, Record, TaskFailed
 from nbvertex.emulator.times import Timer
 

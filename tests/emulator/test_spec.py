@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from ir import component, group, pipeline, task
 
+from nbvertex.emulator.compiled import parse
 from nbvertex.emulator.parameters import run_parameters
-from nbvertex.emulator.spec import Constant, InvalidSpec, parse, whole_numbers
+from nbvertex.emulator.spec import Constant, InvalidSpec, whole_numbers
 
 STEP = component()
 
