@@ -93,8 +93,8 @@ def choose(
     if gpu is None and cpus is None and gigabytes is None:
         return Machine(SMALLEST)
     fitting = [
-        (have[0], have[1], machine)
-        for machine in _all()
+        (have[0], place, machine)
+        for place, machine in enumerate(_all())  # the cheaper families first
         if (have := _inside(machine.name)) is not None
         and have[0] >= (cpus or 0)
         and have[1] >= (gigabytes or 0)
@@ -102,7 +102,7 @@ def choose(
     ]
     if not fitting:
         raise NoMachine("is more than any machine of Vertex AI has")
-    found = min(fitting, key=lambda one: (one[0], one[1], one[2].name))[2]
+    found = min(fitting, key=lambda one: one[:2])[2]
     return Machine(found.name, gpu, count)
 
 
