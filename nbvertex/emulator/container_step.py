@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,7 +107,7 @@ class ContainerSteps:
     async def _attempt(
         self, record: Record, number: int, task: Task, component: Component, body: Container, inputs: Inputs
     ) -> Outputs:
-        uri = f"{self._order.root}/{record.name}_{record.id}"
+        uri = f"{self._order.root}/{_plain(record.name)}_{record.id}"
         place = Place(uri, self._launcher.path(uri))
         told = self._executor_input(place, component, inputs)
         _make_room(place, told)
@@ -146,7 +147,7 @@ class ContainerSteps:
                 "VERTEX_AI_PIPELINES_RUN_LABELS": json.dumps(dict(self._order.labels)),
                 **env,
             },
-            folder=f"pipelines/{self._order.name.rsplit('/', 1)[-1]}/{record.name}_{record.id}.{number}",
+            folder=f"pipelines/{self._order.name.rsplit('/', 1)[-1]}/{_plain(record.name)}_{record.id}.{number}",
             job=job,
             labels={
                 "pipeline_job": self._order.name.rpartition("/")[2],
@@ -198,6 +199,11 @@ def _by_author(component: Component, inputs: Inputs) -> tuple[frozenset[str], Ma
     own = {name for name, one in declared.items() if name in given and one.default == given[name]}
     blanks = {name: BLANKS.get(one.type, "") for name, one in declared.items() if name not in given}
     return frozenset(own), blanks
+
+
+def _plain(name: str) -> str:
+    """A task's name as a part of a file's."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def _make_room(place: Place, told: Mapping[str, Json]) -> None:

@@ -64,7 +64,7 @@ class PipelineJobs:
             ApiError: the pipeline or what it is given is not valid.
         """
         asked = call.request.pipeline_job
-        pipeline, inputs = self._checked(asked)
+        pipeline, inputs = self._checked(asked, call.request.parent)
         if not call.request.pipeline_job_id:
             stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(self._world.clock.now()))
             call.request.pipeline_job_id = f"{pipeline.name}-{stamp}-{new_id() % 10**6:06d}"
@@ -86,7 +86,7 @@ class PipelineJobs:
         self.jobs.begin(kept.name, lambda: self._run(order, lineage))
         return kept
 
-    def _checked(self, asked: Message) -> tuple[Pipeline, Inputs]:
+    def _checked(self, asked: Message, location: str) -> tuple[Pipeline, Inputs]:
         if not asked.pipeline_spec.fields:
             if asked.template_uri:
                 raise ApiError(
@@ -106,13 +106,18 @@ class PipelineJobs:
             raise ApiError("INVALID_ARGUMENT", str(error)) from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ApiError("INVALID_ARGUMENT", f"pipeline_spec is no pipeline: {error!r}") from error
-        return pipeline, Inputs(parameters, self._artifacts(asked))
+        artifacts = self._artifacts(asked, location)
+        for name, port in pipeline.root.artifacts.items():
+            if name not in artifacts and not port.optional:
+                raise ApiError("INVALID_ARGUMENT", f"Input artifact {name!r} is required but none is given.")
+        return pipeline, Inputs(parameters, artifacts)
 
-    def _artifacts(self, asked: Message) -> dict[str, tuple[Artifact, ...]]:
+    def _artifacts(self, asked: Message, location: str) -> dict[str, tuple[Artifact, ...]]:
         """The input artifacts of the run, from the metadata store."""
         found: dict[str, tuple[Artifact, ...]] = {}
         for key, one in asked.runtime_config.input_artifacts.items():
-            kept = self._world.store.get(one.artifact_id)
+            place = "" if "/" in one.artifact_id else f"{location}/metadataStores/default/artifacts/"
+            kept = self._world.store.get(f"{place}{one.artifact_id}")
             said = as_json(kept)
             schema = {"schemaTitle": kept.schema_title, "schemaVersion": kept.schema_version}
             found[key] = (Artifact(kept.name, kept.uri, schema, said.get("metadata", {})),)

@@ -281,3 +281,19 @@ def test_a_script_of_the_users(job: Run, aiplatform: Any, tmp_path: Any) -> None
     )
     ident = dict(training._gca_resource.training_task_metadata)["backingCustomJob"]
     assert lines(aiplatform.CustomJob.get(ident)) == {"workerpool0-0": ["['--a', 'b'] 3"]}
+
+
+def test_a_job_that_nobody_would_run(job: Run, aiplatform: Any) -> None:
+    """It is refused, rather than kept and never begun."""
+    from google.cloud.aiplatform import hyperparameter_tuning as tuning
+
+    wanted = aiplatform.HyperparameterTuningJob(
+        display_name="x",
+        custom_job=job(pool("x")),
+        metric_spec={"m": "maximize"},
+        parameter_spec={"a": tuning.DoubleParameterSpec(min=0, max=1, scale="linear")},
+        max_trial_count=1,
+        parallel_trial_count=1,
+    )
+    with pytest.raises(exceptions.MethodNotImplemented):
+        wanted.run()

@@ -165,6 +165,39 @@ def test_a_run_of_an_experiment(submit: Submit, aiplatform: Any) -> None:
     assert (row["param.n"], row["metric.n"]) == (6, 6)
 
 
+SHOW = """
+import json, sys
+told = json.loads(sys.argv[1])
+(data,) = told["inputs"]["artifacts"]["data"]["artifacts"]
+said = open(data["uri"].replace("gs://", "/gcs/")).read() + " " + data["metadata"]["who"]
+json.dump({"parameterValues": {"Output": said}}, open(told["outputs"]["outputFile"], "w"))
+"""
+
+
+def test_an_artifact_is_given(submit: Submit, aiplatform: Any) -> None:
+    """To the pipeline as a whole, by its id in the metadata store; a pipeline that wants one is refused without."""
+    from google.cloud import storage
+
+    show = component(
+        ["python3", "-c", SHOW, "{{$}}"],
+        outputs={"Output": "STRING"},
+        artifacts_in={"data": "system.Dataset"},
+    )
+    document = pipeline({"show": task("show", artifacts={"data": "data"})}, name="given", show=show)
+    document["root"]["inputDefinitions"]["artifacts"] = {
+        "data": {"artifactType": {"schemaTitle": "system.Dataset"}}
+    }
+    with pytest.raises(exceptions.InvalidArgument, match="'data' is required"):
+        submit(document)
+    storage.Client(project="test-project").bucket("test-bucket").blob("given.txt").upload_from_string("hello")
+    artifact = aiplatform.Artifact.create(
+        "system.Dataset", uri="gs://test-bucket/given.txt", metadata={"who": "me"}
+    )
+    job = submit(document, input_artifacts={"data": artifact.name})
+    detail = next(one for one in job.task_details if one.task_name == "show")
+    assert aiplatform.Execution(detail.execution.name).metadata["output:Output"] == "hello me"
+
+
 def test_the_second_time_is_from_the_cache(submit: Submit) -> None:
     """Where the client asks for it."""
     document = json.loads(json.dumps(TWO))
