@@ -142,7 +142,10 @@ def _sub_pipeline(reading: _Reading, tag: str, rest: str) -> None:
 
 
 def _metrics(reading: _Reading, tag: str, rest: str) -> None:
-    """The cell prints metrics; it runs like any other, and what it prints is in the output notebook."""
+    """The cell prints metrics; it runs like any other, and what it prints by name is a metric."""
+
+
+_PRINTED = re.compile(r"^print\(\s*([^\W\d]\w*)\s*\)\s*(?:#.*)?$", re.MULTILINE)
 
 
 def _nothing(reading: _Reading, what: str, why: str) -> None:
@@ -184,6 +187,9 @@ def read_marks(notebook: str, cell: SourceCell) -> Marks:
     for tag in cell.tags:
         _tag(reading, tag)
     source = _magics(reading, cell.source)
+    if "pipeline-metrics" in cell.tags:
+        for name in _PRINTED.findall(cell.source):
+            reading.option("metric", name)
     said = reading.said
     _check_together(reading)
     return Marks(

@@ -218,6 +218,7 @@ TABLE = (
            many=True),
     Option("in", "inputs", _path, "a file", many=True),
     Option("out", "outputs", _path, "a file", many=True),
+    Option("metric", "metrics", _pattern(r"[^\W\d]\w*"), "the name of a number or of a dict of numbers", many=True),
     Option("label", "labels", _pair, "KEY:VALUE", many=True),
     Option("annotation", "annotations", _pair, "KEY:VALUE", many=True),
     Option("when", "when", _spoken(grammar.when), "a condition such as accuracy > 0.9"),

@@ -234,6 +234,7 @@ class Options(Record, frozen=True, kw_only=True):
         inputs, outputs: files that the step reads and writes (``in:``, ``out:``).
         when: the condition under which it runs, decided once, before it begins.
         each: the list over which it runs.
+        metrics: names whose numbers it is judged by.
         labels, annotations: Kale's, carried to targets that have them.
     """
 
@@ -247,6 +248,7 @@ class Options(Record, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ()
     when: When | None = None
     each: Each | None = None
+    metrics: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 

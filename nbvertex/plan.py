@@ -166,7 +166,8 @@ METRICS = "metrics"  # the name of a dict of numbers that counts without a mark
 
 def measures(step: Step) -> tuple[str, ...]:
     """The names whose numbers are told when the step ends."""
-    return (METRICS,) if METRICS in step.facts.binds or METRICS in step.facts.mutates else ()
+    bound = (METRICS,) if METRICS in step.facts.binds or METRICS in step.facts.mutates else ()
+    return tuple(dict.fromkeys((*step.options.metrics, *bound)))
 
 
 def _needs(step: Step, places: Mapping[str, int]) -> tuple[int, ...]:

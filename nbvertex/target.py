@@ -131,6 +131,6 @@ def asked(step: Step) -> Iterator[str]:
         "after": options.after, "retries": options.retries, "timeout": options.timeout,
         "cache": options.cache is True, "secret": options.secrets, "requires": options.requires,
         "in": options.inputs, "out": options.outputs, "when": options.when, "each": options.each,
-        "label": options.labels, "annotation": options.annotations,
+        "metric": options.metrics, "label": options.labels, "annotation": options.annotations,
     }  # fmt: skip
     return (name for name, value in said.items() if value)

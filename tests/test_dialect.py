@@ -189,6 +189,7 @@ VALUES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
          "a in 'xy'", "a == 1e999", "a == 1j", "a == 10**9", "a > 1; b", "a >", "(" * 500, "not " * 400 + "a", "a\nb",
          "a\0b", "lambda: a", "a == f'{a}'", "__import__('os')", "a is 1", "True", "é", "a == '\ud800' and ü"),
     ),
+    "metric": (("accuracy", "_x", "é"), ("", "a b", "1a", "a.b", "a,b")),
     "each": (
         ("lr in [0.1, 0.01]", "lr in rates", "p in [(1, 2), {'a': [None, True]}]", "s in ('x',)", "lr in [0.1; 0.01]",
          "n in []"),

@@ -196,3 +196,26 @@ def test_an_unknown_profile_is_told(convert: Convert, tmp_path: Path) -> None:
     script = convert(making.cell("1", "step:a"), profile="prod")["submit.py"]
     assert 'PROJECT = "my-project"' in script
     assert 'os.environ["VERTEX_SERVICE_ACCOUNT"]' in script
+
+
+def test_metrics_are_marked_or_called_so(convert: Convert) -> None:
+    """By a mark, by Kale's cell that prints them, or by their dict's name; a step without any has no such artifact."""
+    files = convert(
+        making.cell("accuracy = 0.9", "step:a", "metric:accuracy"),
+        making.cell("metrics = {'f1': 0.8}", "step:b"),
+        making.cell(
+            "recall = x = 1\nprint(accuracy)\nprint(recall)  # of all\nprint(f'{x}')",
+            "step:c",
+            "pipeline-metrics",
+        ),
+        making.cell("1", "step:d"),
+    )
+    told = {}
+    for task in "abcd":
+        words = container(files, task)["args"]
+        assert isinstance(words, list)
+        told[task] = json.loads(words[words.index("task") + 3]).get("measures")
+    assert told == {"a": ["accuracy"], "b": ["metrics"], "c": ["accuracy", "recall"], "d": None}
+    components = yaml.safe_load(files["pipeline.yaml"])["components"]
+    has = {task: "metrics" in components[f"comp-{task}"]["outputDefinitions"]["artifacts"] for task in "abcd"}
+    assert has == {"a": True, "b": True, "c": True, "d": False}

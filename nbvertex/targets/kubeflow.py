@@ -8,7 +8,9 @@ from nbvertex import kfp_files, kfp_spec
 from nbvertex.pipeline import Pipeline
 from nbvertex.target import Settings
 
-SUPPORTS = frozenset("after cpu memory gpu image requires retries timeout cache in out when each".split())
+SUPPORTS = frozenset(
+    "after cpu memory gpu image requires retries timeout cache in out when each metric".split()
+)
 
 
 def render(pipeline: Pipeline, settings: Settings) -> Mapping[str, str]:

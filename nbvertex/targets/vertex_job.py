@@ -17,7 +17,7 @@ from nbvertex.target import Settings
 from nbvertex.travel import Traveller
 
 SUPPORTS = frozenset(
-    "after machine cpu memory gpu disk replicas spot image requires retries timeout service-account in out secret when each".split()
+    "after machine cpu memory gpu disk replicas spot image requires retries timeout service-account in out secret when each metric".split()
 )
 _DISK = 100  # GB, where a step says nothing
 _MOST = 1_500_000  # characters of all arguments: a system takes 2 MB

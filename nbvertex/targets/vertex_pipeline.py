@@ -11,7 +11,7 @@ from nbvertex.pipeline import Pipeline
 from nbvertex.target import Settings
 
 SUPPORTS = frozenset(
-    "after cpu memory gpu image requires retries timeout cache in out secret when each".split()
+    "after cpu memory gpu image requires retries timeout cache in out secret when each metric".split()
 )
 
 
