@@ -90,6 +90,7 @@ class Run:
         self._journal = journal
         self._now = now
         self._failures: list[str] = []
+        self._last_wishes: set[int] = set()  # exit tasks, and all within them
 
     async def go(self) -> Outputs:
         """Run until nothing more can run.
@@ -112,6 +113,8 @@ class Run:
 
     def _record(self, name: str, parent: Record | None, kind: Any, inputs: Inputs) -> Record:
         record = Record(new_id(), name, parent.id if parent else None, kind, self._now())
+        if parent is not None and parent.id in self._last_wishes:
+            self._last_wishes.add(record.id)
         record.parameters, record.artifacts = inputs.parameters, inputs.artifacts
         self._enter(record, "PENDING")
         return record
@@ -165,7 +168,9 @@ class Run:
 
     async def _in_turn(self, record: Record, task: Task, component: Component, scope: Scope) -> Ending:
         """Run a task now that those before it have ended, if it is to run."""
-        if not self._may_start(task, scope):
+        if task.always:
+            self._last_wishes.add(record.id)
+        elif self._is_over(record) or any(scope.endings[one].state not in GOOD for one in task.upstream):
             return self._end(record, Ending("NOT_TRIGGERED"))
         try:
             inputs = scope.inputs_of(task, self._order.facts_of(record))
@@ -180,12 +185,9 @@ class Run:
             return await self._loop(record, task, task.iterator, component, inputs)
         return await self._component(record, task, component, inputs)
 
-    def _may_start(self, task: Task, scope: Scope) -> bool:
-        if task.always:
-            return True
-        if self._order.fail_fast and self._failures:
-            return False
-        return all(scope.endings[name].state in GOOD for name in task.upstream)
+    def _is_over(self, record: Record) -> bool:
+        """Whether nothing new is to be started any more."""
+        return self._order.fail_fast and bool(self._failures) and record.id not in self._last_wishes
 
     # --- loops --------------------------------------------------------------------------------------------
 
@@ -201,7 +203,7 @@ class Run:
 
         async def one(number: int, given: Inputs) -> Ending:
             async with turns:
-                if self._order.fail_fast and self._failures:
+                if self._is_over(record):
                     return Ending("NOT_TRIGGERED")
                 kind = "dag" if isinstance(component.body, Dag) else "container"
                 child = self._record(f"{task.name}-{number}", record, kind, given)

@@ -275,6 +275,21 @@ def test_failure_policy(fail_fast: bool, later: str) -> None:
     assert error is not None
 
 
+def test_an_exit_task_of_several_runs_whole() -> None:
+    """Also where nothing new is to be started after a failure."""
+    inner = group({"a": task("none"), "each": loop(task("leaf", after=("a",)), "item", [1, 2])})
+    document = pipeline(
+        {"body": task("body"), "bye": task("inner", after=("body",), always=True)},
+        body=BODY,
+        inner=inner,
+        leaf=group({"b": task("none")}, inputs={"item": "NUMBER_INTEGER"}),
+        fail=NONE,
+        none=NONE,
+    )
+    states, _, _ = run(document, fail_fast=True)
+    assert (states["bye"], states["a"], states["b"]) == ("SUCCEEDED", "SUCCEEDED", ["SUCCEEDED"] * 2)
+
+
 def test_cancelled_tasks_say_so() -> None:
     """What runs and what waits is cancelled; what has ended stays."""
     started = asyncio.Event()
