@@ -33,6 +33,7 @@ COMMANDS = {
     "verbs",
     "verbs_convert",
     "verbs_emulator",
+    "verbs_remote",
     "verbs_run",
     "verbs_submit",
     "verbs_verify",
