@@ -14,7 +14,16 @@ LOCKS = {
     "requirements/test.txt": ["--extra", "test", "--group", "build"],
     "requirements/dev.txt": ["--extra", "test", "--group", "dev"],
     "requirements/libraries.txt": "--extra test --group libraries --no-universal --python-platform linux".split(),
-    "requirements/vertex.txt": ["--extra", "kfp", "--extra", "test", "--extra", "vertex", "--group", "clients"],
+    "requirements/vertex.txt": [
+        "--extra",
+        "kfp",
+        "--extra",
+        "test",
+        "--extra",
+        "vertex",
+        "--group",
+        "clients",
+    ],
     "binder/requirements.txt": ["--extra", "lab", "--extra", "notebooks"],
 }
 """What each pinned file holds: the base always, and these."""

@@ -107,7 +107,7 @@ def template(tmp_path: Path) -> Path:
 def test_a_template_is_filled_through_its_filters(template: Path) -> None:
     """Inheritance, loops and filters give the expected text."""
     text = templating.render("child.j2", {"who": "it's", "x": "<&>", "more": ["a", "b"]}, template)
-    assert text == "# of \"it's\"\nx = \"<&>\"\na = 1\nb = 1\n"
+    assert text == '# of "it\'s"\nx = "<&>"\na = 1\nb = 1\n'
 
 
 def test_an_unquoted_value_is_refused(template: Path) -> None:
