@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from msgspec.structs import replace
 
-from nbvertex import blamed, remote_state, service
+from nbvertex import blamed, once, remote_state, service
 from nbvertex.errors import RemoteError
 from nbvertex.events import CellOutput, RunEnded, RunEvent, RunStarted, RunState, StepChanged, StepState
 from nbvertex.interrupts import Interrupts
@@ -19,7 +20,7 @@ from nbvertex.once import Maker, Unknown, is_passing
 from nbvertex.patience import Fault, Patience
 from nbvertex.service import ENDED
 from nbvertex.submissions import Job, StepSeen, Submission, Submissions
-from nbvertex.vertex import Door
+from nbvertex.vertex import Door, Upload
 
 SOON, SELDOM = 0.5, 10.0  # seconds between two looks, after a change and in the end
 QUIET = 60.0  # seconds for which the service may be out of reach before that is said
@@ -51,6 +52,11 @@ class Means:
         return Patience(most, refresh=self.door.refresh, now=self.now, sleep=self.sleep, part=self.part)
 
 
+SHORTLY = (
+    0.0,
+    2.0,
+    5.0,
+)  # seconds before each look for a job that may have been created when somebody asked to stop
 CREATING, LOOKING, CANCELLING = 300.0, 20.0, 15.0  # seconds of patience with each
 
 
@@ -66,31 +72,74 @@ class Following:
     def __init__(self, means: Means, submission: Submission, steps: tuple[str, ...]) -> None:
         self.means, self.submission, self.steps = means, submission, steps
         self.lines: list[tuple[str, str]] = []  # step and text of what was printed last
-        self._maker = Maker(means.door, means.patience(CREATING), submission.id, means.sleep)
+        self._interrupts = Interrupts()
+        self._maker = Maker(means.door, self._patience(CREATING), submission.id, self._sleep)
         self._logs = Logs(
             means.door, means.patience(0.0), str(submission.where.project), means.say, means.now
         )
         self._quiet_since: float | None = None
-        self._told = self._complained = False
+        self._complained = False
+
+    def run(
+        self,
+        uploads: Sequence[Upload] = (),
+        *,
+        wait: bool = True,
+        on_created: Callable[[Submission], None] = lambda submission: None,
+    ) -> Submission:
+        """Upload, create, and follow to the end; a Ctrl-C asks the service to stop what was created, and comes out again.
+
+        Args:
+            uploads: what must lie in the bucket before.
+            wait: until it has ended; else only until all is created that can be.
+            on_created: hears of that.
+
+        Raises:
+            RemoteError: a job could not be created, or nobody can tell whether it was; or it may be watched no longer.
+            KeyboardInterrupt: somebody has asked to stop.
+        """
+        self.means.on_event(
+            RunStarted(
+                run=self.submission.id, pipeline=self.submission.name, steps=self.steps, at=self.means.now()
+            )
+        )
+        with self._interrupts:
+            try:
+                for upload in uploads:
+                    once.uploaded(self.means.door, self._patience(CREATING), upload)
+                self._interrupts.check()
+                self._create_due()
+                on_created(self.submission)
+                if wait:
+                    self._watch()
+            except KeyboardInterrupt:
+                self._note(cancelled(self.means, self.submission))
+                raise
+        return self.submission
+
+    def _sleep(self, seconds: float) -> None:
+        with self._interrupts.listening():  # nowhere else: no call is cut in two
+            self.means.sleep(seconds)
+
+    def _patience(self, most: float) -> Patience:
+        return dataclasses.replace(self.means.patience(most), sleep=self._sleep)
 
     # --- creating -----------------------------------------------------------------------------------------
 
-    def create(self) -> None:
-        """Create the jobs whose turn it is.
-
-        Raises:
-            RemoteError: one could not be created, or nobody can tell whether it was.
-        """
-        self.started()
+    def _create_due(self) -> None:
+        """Create the jobs whose turn it is."""
         for job in self.submission.jobs:
             if job.resource is None and job.state == "submitting" and self._is_due(job):
                 self._create(job)
+                self._interrupts.check()
 
     def _is_due(self, job: Job) -> bool:
         states = {one.part: one.state for one in self.submission.jobs}
         return all(states[part] == "done" for part in job.after)
 
     def _create(self, job: Job) -> None:
+        job = replace(job, sent=True)
+        self._note(self.submission.having(job))  # durable before the service hears of it
         try:
             told = self._maker.create(job)
         except RemoteError as error:
@@ -104,7 +153,7 @@ class Following:
         """Take a submission as it is now, make it durable, and tell what has changed."""
         before, self.submission = self.submission, submission
         if submission != before:
-            made, known = ([(one.resource, one.attempt, one.state == "unknown") for one in jobs]
+            made, known = ([(one.sent, one.resource, one.attempt, one.state == "unknown") for one in jobs]
                            for jobs in (submission.jobs, before.jobs))  # fmt: skip
             self.means.book.write(submission, durable=made != known or submission.over)
         for step in self.steps:
@@ -134,45 +183,15 @@ class Following:
 
     # --- watching -----------------------------------------------------------------------------------------
 
-    def watch(self) -> Submission:
-        """Follow it to its end; a Ctrl-C asks the service to stop it, and comes out again.
-
-        Raises:
-            RemoteError: it may not be watched any longer; it goes on.
-            KeyboardInterrupt: somebody has asked to stop.
-        """
-        self.started()
-        with Interrupts() as interrupts:
-            try:
-                self._watch(interrupts)
-            except KeyboardInterrupt:
-                self.stop()
-                raise
-        return self.submission
-
-    def started(self) -> None:
-        """Say that it has begun, once."""
-        if not self._told:
-            self._told = True
-            self.means.on_event(
-                RunStarted(
-                    run=self.submission.id,
-                    pipeline=self.submission.name,
-                    steps=self.steps,
-                    at=self.means.now(),
-                )
-            )
-
-    def _watch(self, interrupts: Interrupts) -> None:
+    def _watch(self) -> None:
         wait = SOON
         while not self._over():
-            with interrupts.listening():
-                self.means.sleep(wait)
+            self._sleep(wait)
             before = self.submission
             self._look()
             self._again()
-            interrupts.check()
-            self.create()
+            self._interrupts.check()
+            self._create_due()
             wait = SOON if self.submission != before else min(wait * 1.3, SELDOM)
             self._read()
         self._last_lines()
@@ -188,7 +207,7 @@ class Following:
         means = self.means
         try:
             found = remote_state.refreshed(
-                means.door, means.patience(LOOKING), self._maker, self.submission, now=means.now
+                means.door, self._patience(LOOKING), self._maker, self.submission, now=means.now
             )
         except Fault as fault:
             if not is_passing(fault):
@@ -223,7 +242,9 @@ class Following:
         """A job that failed is created once more where its step says so, and only then."""
         for job in self.submission.jobs:
             if job.state == "failed" and job.resource is not None and job.attempt < job.attempts:
-                anew = replace(job, attempt=job.attempt + 1, resource=None, state="submitting", error=None)
+                anew = replace(
+                    job, attempt=job.attempt + 1, resource=None, state="submitting", error=None, sent=False
+                )
                 self._note(replace(self.submission.having(anew), state="running", ended=None, error=None))
 
     # --- logs ---------------------------------------------------------------------------------------------
@@ -251,14 +272,8 @@ class Following:
         until = self.means.now() + LATE
         failed = [step for step, seen in self.submission.seen.items() if seen.state == "failed" and seen.jobs]
         while failed and self.means.now() < until and not any(blamed.failure(text) for _, text in self.lines):
-            self.means.sleep(AGAIN)
+            self._sleep(AGAIN)
             self._read(now=True)
-
-    # --- stopping -----------------------------------------------------------------------------------------
-
-    def stop(self) -> None:
-        """Ask the service to cancel what runs, and say what became of that."""
-        self._note(cancelled(self.means, self.submission))
 
 
 def cancelled(means: Means, submission: Submission) -> Submission:
@@ -276,9 +291,16 @@ def cancelled(means: Means, submission: Submission) -> Submission:
         name = job.resource
         try:
             if name is None:
-                found = maker.find(job)
+                found = maker.soon(job, SHORTLY) if job.sent else None
                 if found is None:
-                    submission = submission.having(replace(job, state="interrupted"))
+                    open_ended = job.sent and job.kind == "job"  # its list may be behind
+                    submission = submission.having(
+                        replace(job, state="unknown" if open_ended else "interrupted")
+                    )
+                    if open_ended:
+                        means.say(
+                            f"no job was seen; whether one was created after all: nbvertex runs show {submission.id}"
+                        )
                     continue
                 name = str(found["name"])
             patience.ask(lambda name=name: means.door.ask(service.cancel(name)))  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nbvertex import service
@@ -75,7 +75,10 @@ class Maker:
         def look(fault: Fault) -> Mapping[str, Any] | None:
             nonlocal open_ended
             open_ended = True
-            return self._seen_soon(job)
+            try:
+                return self.soon(job, LOOKS)
+            except Fault as other:
+                raise self._unknown(job, other) from other
 
         try:
             made = self._patience.ask(lambda: self._door.ask(call), unsure=look)
@@ -103,14 +106,19 @@ class Maker:
         except Fault as other:
             raise self._unknown(job, other) from fault
 
-    def _seen_soon(self, job: Job) -> Mapping[str, Any] | None:
-        """The job, if it appears within a while; its id is enough for a pipeline, which cannot be made twice."""
-        for wait in LOOKS if job.kind == "job" else LOOKS[:1]:
+    def soon(self, job: Job, looks: Sequence[float]) -> Mapping[str, Any] | None:
+        """The job, if it appears within a while; one look is enough for a pipeline, which has an id of ours.
+
+        Args:
+            job: as it was sent.
+            looks: seconds before each look.
+
+        Raises:
+            Fault: nobody can tell.
+        """
+        for wait in looks if job.kind == "job" else looks[:1]:
             self._sleep(wait)
-            try:
-                found = self.find(job)
-            except Fault as fault:
-                raise self._unknown(job, fault) from fault
+            found = self.find(job)
             if found is not None:
                 return found
         return None

@@ -70,6 +70,7 @@ class Job(Record, frozen=True, kw_only=True):
         attempt: which of these this is.
         resource: its name at the service, as soon as that is known.
         state, error: how it is.
+        sent: the service has been asked to create it, whatever came of that.
         cancelled: the service has been asked to stop it.
     """
 
@@ -85,6 +86,7 @@ class Job(Record, frozen=True, kw_only=True):
     resource: str | None = None
     state: State = "submitting"
     error: str | None = None
+    sent: bool = False
     cancelled: bool = False
 
 

@@ -19,6 +19,7 @@ from nbvertex.events import CellOutput, RunEnded, RunEvent, RunStarted, StepChan
 from nbvertex.follow import Following, Means, cancelled
 from nbvertex.patience import Fault
 from nbvertex.submissions import Job, Submission, Submissions
+from nbvertex.vertex import Upload
 
 WHERE = "projects/p/locations/us-central1"
 PROFILE = {
@@ -68,8 +69,7 @@ class Case:
         """Create and follow."""
         steps = tuple(dict.fromkeys(step for one in self.submission.jobs for step in one.steps)) or ("whole",)
         self.following = Following(self.means, self.submission, steps)
-        self.following.create()
-        return self.following.watch()
+        return self.following.run()
 
 
 KINDS = {"pipeline": job(kind="pipeline", steps=("a", "b")), "job": job(steps=("a", "b"))}
@@ -322,6 +322,33 @@ def test_an_interrupt_cancels_what_runs(kind: str, after: float, book: Submissio
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("behind", [0.0, 4.0])
+def test_an_interrupt_while_it_is_open_whether_a_job_was_made(
+    kind: str, behind: float, book: Submissions
+) -> None:
+    """The reply was lost, and Ctrl-C came before the job was found: it is found by its label, and cancelled."""
+    remote = Service(Clock(), {1: LOST_AFTER, 2: LOST_BEFORE}, behind=behind, lasts=1000.0)
+    case = Case(book, remote, KINDS[kind])
+    case.means.sleep = interrupted(remote.clock, 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        case.run()
+    assert (len(remote.jobs), remote.paid) == (1, [])
+
+
+def test_an_interrupt_before_anything_was_sent_leaves_nothing(book: Submissions) -> None:
+    """While uploading is tried again: no job, and none is looked for."""
+    remote = Service(Clock(), lambda call, number: LOST_BEFORE if call.method == "put" else None)
+    case = Case(book, remote, KINDS["job"])
+    case.means.sleep = interrupted(remote.clock, 3.0)
+    following = Following(case.means, case.submission, ("a",))
+    with pytest.raises(KeyboardInterrupt):
+        following.run([Upload("b", "n", b"x")])
+    kept = book.get("last")
+    assert kept is not None
+    assert (kept.state, remote.jobs, set(remote.calls)) == ("interrupted", {}, {"put"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_cannot_be_cancelled_is_named(kind: str, book: Submissions) -> None:
     """With the command that stops it."""
     remote = Service(
@@ -343,7 +370,8 @@ def test_a_submission_whose_fate_was_open_is_cancelled_by_its_label(book: Submis
         case = Case(book, remote, KINDS["job"])
         with pytest.raises(Fault):
             remote.ask(once.sent(case.submission.id, case.submission.jobs[0]))
-        cancelled(case.means, case.submission)
+        sent = case.submission.having(msgspec.structs.replace(case.submission.jobs[0], sent=True))
+        cancelled(case.means, sent)
         assert (len(remote.jobs), remote.paid) == (jobs, [])
 
 

@@ -171,9 +171,8 @@ def submit(
         StoreError: it cannot be written down; then nothing is created.
         Refused: it cannot go on by itself.
     """
-    from nbvertex import once
     from nbvertex.actions import telling
-    from nbvertex.follow import CREATING, Following, Means
+    from nbvertex.follow import Following, Means
 
     ears = ears or Ears()
     if not wait and any(job.after or job.attempts > 1 for job in prepared.submission.jobs):
@@ -185,17 +184,12 @@ def submit(
         means = Means(way, book, ears.on_event, ears.say)
         book.write(prepared.submission)  # before anything is created
         following = Following(means, prepared.submission, prepared.steps)
-        patience = means.patience(CREATING)
-        for upload in prepared.draft.uploads:
-            once.uploaded(way, patience, upload)
-        following.create()
-        ears.on_created(following.submission)
+        last = following.run(prepared.draft.uploads, wait=wait, on_created=ears.on_created)
         if not wait:
-            warning = telling.of_submission(means, following.submission)
+            warning = telling.of_submission(means, last)
             if warning is not None:
                 ears.say(warning)
-            return Submitted(following.submission)
-        last = following.watch()
+            return Submitted(last)
         return _brought_home(prepared, means, last, _error(last, following.lines))
 
 
