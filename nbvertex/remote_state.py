@@ -62,7 +62,7 @@ def refreshed(
 def _told(door: Door, patience: Patience, maker: Maker, job: Job) -> Mapping[str, Any] | None:
     """The job as the service has it; None where it has none."""
     if job.resource is None:
-        return maker.find(job)
+        return maker.find(job) if job.sent else None
     call = service.get(job.resource)
     return patience.ask(lambda: door.ask(call))
 

@@ -106,7 +106,6 @@ class Submission(Record, frozen=True, kw_only=True):
         seen: the steps as the service showed them last, in notebook order.
         tasks: name of a task at the service -> what it is.
         uploads: the objects that it needs.
-        pid: the process that watches it.
     """
 
     id: str

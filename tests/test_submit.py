@@ -13,10 +13,12 @@ import pytest
 from service import BUSY, LOGGED_OUT, LOST_AFTER, LOST_BEFORE, PASSING, REFUSED, Clock, Service
 
 from nbvertex import once, submissions
+from nbvertex.actions import remote as actions
 from nbvertex.database import Database
 from nbvertex.errors import NbvertexError, RemoteError
 from nbvertex.events import CellOutput, RunEnded, RunEvent, RunStarted, StepChanged
 from nbvertex.follow import Following, Means, cancelled
+from nbvertex.home import Home
 from nbvertex.patience import Fault
 from nbvertex.submissions import Job, Submission, Submissions
 from nbvertex.vertex import Upload
@@ -397,3 +399,26 @@ def test_a_submission_is_found_by_its_ends(book: Submissions) -> None:
     assert book.get("nothing") is None
     with pytest.raises(NbvertexError, match="more than one"):
         book.get("2026")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "sent, made, state", [(True, True, "done"), (True, False, "interrupted"), (False, False, "interrupted")]
+)
+def test_what_became_of_it_when_the_command_is_gone(
+    sent: bool, made: bool, state: str, kind: str, tmp_path: Path
+) -> None:
+    """The process died at whichever moment: the job is found by its label, or nobody will create it any more."""
+    home = Home(tmp_path / "home")
+    left = of(msgspec.structs.replace(KINDS[kind], sent=sent))
+    with actions.book_of(home) as book:
+        book.write(left)
+    remote = Service(Clock(), lasts=0.0)
+    if made:
+        remote.ask(once.sent(left.id, left.jobs[0]))
+        remote.clock.sleep(5.0)
+    found, trouble = actions.shown(home, left, remote)
+    assert (found.state, trouble) == (state, None)
+    assert len(remote.jobs) == int(made)
+    kept = actions.named(home, left.id)
+    assert kept == found

@@ -83,6 +83,8 @@ def shown(home: Home, submission: Submission, door: Door | None = None) -> tuple
     """
     from nbvertex import remote_state
     from nbvertex.follow import LOOKING
+    from nbvertex.ledger import lock_of
+    from nbvertex.locks import is_held
     from nbvertex.once import Maker
     from nbvertex.patience import Fault
 
@@ -93,12 +95,23 @@ def shown(home: Home, submission: Submission, door: Door | None = None) -> tuple
             patience = means.patience(LOOKING)
             maker = Maker(means.door, patience, submission.id, means.sleep)
             found = remote_state.refreshed(means.door, patience, maker, submission, now=means.now)
+            if not is_held(lock_of(home, submission.id)):
+                found = remote_state.closed(_left(found), means.now)
             means.book.write(found)
             return found, None
     except Fault as fault:
         return submission, fault.error().message
     except RemoteError as error:
         return submission, error.message
+
+
+def _left(submission: Submission) -> Submission:
+    """Jobs that were not created are created by nobody any more: the process that would have is gone."""
+    why = "the command that would have created it is gone"
+    for job in submission.jobs:
+        if job.resource is None and job.state == "submitting":
+            submission = submission.having(msgspec.structs.replace(job, state="interrupted", error=why))
+    return submission
 
 
 def logs(

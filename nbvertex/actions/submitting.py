@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nbvertex.drafts import Draft
     from nbvertex.follow import Means
     from nbvertex.profiles import Chosen
-    from nbvertex.submissions import Submission
+    from nbvertex.submissions import Submission, Submissions
     from nbvertex.vertex import Call, Door
 
 
@@ -180,7 +180,7 @@ def submit(
             "jobs that wait for each other, or are tried again, are created by this command: it must wait",
             hint="leave out --no-wait, or submit to vertex-pipeline, where the service does that",
         )
-    with _book(prepared.home) as book, _door(prepared, door, stays=not wait) as way:
+    with _book(prepared) as book, _door(prepared, door, stays=not wait) as way:
         means = Means(way, book, ears.on_event, ears.say)
         book.write(prepared.submission)  # before anything is created
         following = Following(means, prepared.submission, prepared.steps)
@@ -228,16 +228,19 @@ def _door(prepared: Prepared, door: Door | None, *, stays: bool) -> Iterator[Doo
 
 
 @contextlib.contextmanager
-def _book(home: Home) -> Iterator[Any]:
-    from nbvertex.database import Database
-    from nbvertex.submissions import Submissions
+def _book(prepared: Prepared) -> Iterator[Submissions]:
+    """The book, and the lock that says that somebody is creating these jobs."""
+    from nbvertex.actions import remote
+    from nbvertex.ledger import lock_of
+    from nbvertex.locks import Lock
 
-    home.prepare()
-    database = Database(home.database)
-    try:
-        yield Submissions(database)
-    finally:
-        database.close()
+    with remote.book_of(prepared.home) as book:
+        lock = Lock(lock_of(prepared.home, prepared.submission.id))
+        lock.acquire()
+        try:
+            yield book
+        finally:
+            lock.release()
 
 
 def _error(last: Submission, lines: list[tuple[str, str]]) -> NbvertexError | None:
