@@ -14,6 +14,7 @@ import msgspec
 from nbvertex import __version__
 from nbvertex.environment import Packages
 from nbvertex.files import Files
+from nbvertex.half_characters import as_json
 from nbvertex.pipeline import Step
 from nbvertex.plan import Planned
 from nbvertex.state import Change, FileSeen, Inputs
@@ -150,7 +151,7 @@ class Keys:
             self._variables() if "environ" in step.facts.outside else None,
             *([planned.round.name, planned.round.digest] if planned.round is not None else []),
         ]
-        return hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()
+        return hashlib.sha256(as_json(made_of)).hexdigest()
 
     def _declared(self, step: Step) -> list[str]:
         return self._files.named({*step.options.inputs, *step.facts.files_read})

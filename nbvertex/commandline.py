@@ -127,6 +127,6 @@ def say(lines: Iterable[str], *, err: bool = False) -> None:
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
-    import msgspec
+    from nbvertex.half_characters import as_json
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(as_json(value, indent=2).decode())

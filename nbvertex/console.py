@@ -54,7 +54,14 @@ def exit_code(error: BaseException) -> int:
 
 def _of_a_file(error: BaseException) -> bool:
     """Whether the system refused something about a file, or there is no room: nothing is wrong with nbvertex then."""
-    return isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC)
+    return isinstance(error, OSError) and (
+        error.filename is not None or error.errno == errno.ENOSPC or _lost(error)
+    )
+
+
+def _lost(error: BaseException) -> bool:
+    """Whether the system cannot tell where we are."""
+    return isinstance(error, FileNotFoundError) and error.filename is None
 
 
 def told(error: BaseException) -> Iterator[str]:
@@ -81,6 +88,8 @@ def explained(error: BaseException) -> tuple[str, str | None]:
         return _sentence(error.format_message()), f"{context.command_path} --help" if context else None
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted", None
+    if _lost(error):
+        return "the current folder has been removed", "go to another one"
     if isinstance(error, OSError) and _of_a_file(error):
         return ": ".join(str(part) for part in (error.filename, error.strerror) if part), None
     said = str(error).partition("\n")[0]

@@ -14,6 +14,7 @@ from nbvertex.cutting import Cut, cut
 from nbvertex.dataflow import Analysis
 from nbvertex.dialect import Header, Marks, read_header, read_marks
 from nbvertex.errors import Place, Problem, ProblemsFound, nearest
+from nbvertex.half_characters import shown
 from nbvertex.names import given as is_given
 from nbvertex.notebook import Notebook
 from nbvertex.options import BY_NAME, Wrong, add, build
@@ -61,7 +62,7 @@ def check(
     cell = draft.parameters_cell()
     return Pipeline(
         name=_safe(draft.header.name) or _safe(Path(notebook.path).stem) or "notebook",
-        notebook=Path(notebook.path).name,
+        notebook=shown(Path(notebook.path).name),
         steps=connected.steps,
         flows=connected.flows,
         parameters=parameters,

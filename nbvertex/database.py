@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nbvertex import half_characters
 from nbvertex.errors import StoreError
 from nbvertex.home import NO_ROOM, cannot_write
 
@@ -92,15 +93,15 @@ class Transaction:
         Returns:
             the id of the row inserted last.
         """
-        return self._connection.execute(sql, values).lastrowid or 0
+        return self._connection.execute(sql, _whole(values)).lastrowid or 0
 
     def many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for every row."""
-        self._connection.executemany(sql, rows)
+        self._connection.executemany(sql, map(_whole, rows))
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """What the statement selects, seen from within the transaction."""
-        return self._connection.execute(sql, values).fetchall()
+        return self._connection.execute(sql, _whole(values)).fetchall()
 
 
 class Database:
@@ -125,7 +126,7 @@ class Database:
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """What a statement selects."""
         with self._translated():
-            return self._connection.execute(sql, values).fetchall()
+            return self._connection.execute(sql, _whole(values)).fetchall()
 
     @contextlib.contextmanager
     def write(self, *, durable: bool = True, need: int | None = None) -> Iterator[Transaction]:
@@ -207,6 +208,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     import sqlite3
 
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.text_factory = half_characters.read
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     if sys.version_info >= (
@@ -215,6 +217,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     ):  # the log is folded in when it has grown, not whenever somebody has read something
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
     return connection
+
+
+def _whole(values: Sequence[object]) -> list[object]:
+    return [half_characters.whole(value) if isinstance(value, str) else value for value in values]
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from nbvertex import half_characters
 from nbvertex.database import Database, Row, Transaction
 from nbvertex.errors import UsageError
 from nbvertex.events import StepState
@@ -223,7 +224,9 @@ class Lineage:
         Returns:
             the row's id.
         """
-        files = msgspec.json.encode([outcome.read, outcome.written]).decode()
+        files = json.dumps(
+            [[[file.path, file.digest] for file in seen] for seen in (outcome.read, outcome.written)]
+        )
         number = tx.execute(
             "INSERT INTO outcomes (run, change, live, files, touched, widgets, started, ended, measures)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -385,7 +388,7 @@ def _step(row: Row) -> StepRow:
 
 
 def _outcome(row: Row) -> Outcome:
-    read, written = msgspec.json.decode(row[4], type=tuple[tuple[FileSeen, ...], tuple[FileSeen, ...]])
+    read, written = (tuple(map(_file, seen)) for seen in json.loads(row[4]))
     return Outcome(
         id=row[0], run=row[1], change=msgspec.json.decode(row[2], type=Change),
         live=None if row[3] is None else tuple(json.loads(row[3])), read=read, written=written,
@@ -394,16 +397,19 @@ def _outcome(row: Row) -> Outcome:
     )  # fmt: skip
 
 
+def _file(kept: list[str] | dict[str, str]) -> FileSeen:
+    if isinstance(kept, dict):  # as earlier versions wrote it
+        return FileSeen(**kept)
+    return FileSeen(path=kept[0], digest=kept[1])
+
+
 def _touched(text: str | None) -> Touched:
     read, written = json.loads(text) if text else ((), ())
     return Touched(read=tuple(read), written=tuple(written))
 
 
 def _pack(outputs: Sequence[Mapping[str, Any]]) -> bytes:
-    try:
-        data = msgspec.json.encode(outputs)
-    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can write
-        data = json.dumps(outputs).encode()
+    data = half_characters.as_json(outputs)
     return zlib.compress(data, 1) if len(data) > COMPRESS else data
 
 

@@ -14,6 +14,7 @@ from nbvertex import __version__, choice
 from nbvertex.errors import Place, StepFailed
 from nbvertex.events import CellResult, StepResult, StepState
 from nbvertex.flight import Flight
+from nbvertex.half_characters import as_json
 from nbvertex.ledger import Ledger
 from nbvertex.lineage import CellRow, Outcome
 from nbvertex.pipeline import Each
@@ -185,7 +186,7 @@ def gathering(
         "imports": each.imports,
     }
     flight.blobs = tuple(blobs.values())
-    flight.key = hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()
+    flight.key = hashlib.sha256(as_json(made_of)).hexdigest()
     return flight
 
 

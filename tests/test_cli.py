@@ -203,6 +203,18 @@ def test_a_fault_of_our_own() -> None:
     ]
 
 
+def test_a_folder_that_is_gone(tmp_path: Path, make_notebook: Make) -> None:
+    """Whoever stands in it is told so."""
+    notebook = make_notebook(CHAIN)
+    (tmp_path / "gone").mkdir()
+    command = f"cd gone && rmdir ../gone && exec {sys.executable} -m nbvertex run {notebook}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        Exit.REFUSED,
+        ["error: the current folder has been removed", "hint: go to another one"],
+    )
+
+
 def test_debug_shows_the_traceback(nbvertex: Callable[..., Said]) -> None:
     """And the error all the same."""
     said = nbvertex("show", "none.ipynb", "--debug")
