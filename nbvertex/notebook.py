@@ -104,7 +104,7 @@ def read(path: str | Path) -> Notebook:
     if Path(path).suffix.lower() == ".py":
         return _script(name, text)
     if not text.strip():
-        raise _error(name, "the file is empty", "a new notebook is made by Jupyter, or by `nbvertex new`")
+        raise _error(name, "the file is empty", "save a notebook there: Jupyter makes new ones")
     return _ipynb(name, text)
 
 
