@@ -27,15 +27,18 @@ _places: dict[tuple[str, str, int], Places] = {}
 def describe(code: types.CodeType) -> tuple[str, Any]:
     """How to get the code again: ``("cell", (file name, source, number, ...))`` or ``("parts", (...))``.
 
-    The second form serves code that no cell's source gives back exactly (made by exec, or changed since).
+    The second form serves code that no cell's source gives back exactly (made by exec, or changed since); where it is a
+    cell's all the same, its source comes along: ``("piece", (file name, source, number, parts))``.
     """
     lines = linecache.cache.get(code.co_filename)
     if lines is not None and len(lines) == 4 and lines[1] is None:  # a cell: no time stamp, never stale
         source = "".join(lines[2])
         flags = code.co_flags & _FUTURE
         found = _find(code, code.co_filename, source, flags)
+        number = numbers.get(code.co_filename)
         if found is not None:
-            return "cell", (code.co_filename, source, numbers.get(code.co_filename), flags, *found)
+            return "cell", (code.co_filename, source, number, flags, *found)
+        return "piece", (code.co_filename, source, number, _parts(code))
     return "parts", _parts(code)
 
 
@@ -43,9 +46,13 @@ def restore(kind: str, data: Any) -> types.CodeType:
     """The code object that `describe` described; the cell's source is registered for tracebacks."""
     if kind == "parts":
         return types.CodeType(*data)
-    filename, source, number, flags, statement, path = data
+    filename, source, number, *rest = data
     if number is not None:
         numbers.setdefault(filename, number)
+    if kind == "piece":
+        remember(filename, source)
+        return types.CodeType(*rest[0])
+    flags, statement, path = rest
     code: types.CodeType = _statements(filename, source, flags)[statement]
     for name, ordinal in path:
         code = [c for c in _children(code) if c.co_name == name][ordinal]

@@ -254,6 +254,12 @@ def installed_folders() -> tuple[str, ...]:
     return _installed
 
 
+def is_own(module: types.ModuleType) -> bool:
+    """Is it the user's own, in a file?"""
+    path = getattr(module, "__file__", None)
+    return isinstance(path, str) and path.endswith(".py") and not path.startswith(installed_folders())
+
+
 def own_modules() -> Iterator[tuple[str, types.ModuleType]]:
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)

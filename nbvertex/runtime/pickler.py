@@ -218,6 +218,15 @@ def dump(objects: list[Any], entries: Mapping[int, str], own: Collection[str]) -
     return Dump(stream, tuple(buffers), refs, free, shared, by_name, pickler.fragile)
 
 
+def can_travel(obj: Any) -> bool:
+    """Would `dump` take it?"""
+    try:
+        dump([obj], {}, ())
+    except carried.CannotTravel:
+        return False
+    return True
+
+
 def _attempt(
     make: Callable[..., HeapPickler], objects: list[Any], entries: Mapping[int, str], own: Collection[str]
 ) -> Any:

@@ -7,6 +7,7 @@ import ast
 import codecs
 import contextlib
 import importlib.machinery
+import opcode
 import re
 import sys
 import types
@@ -14,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from . import definitions, singletons
-from .sources import Code, resolve
+from . import definitions, modules, singletons
+from .sources import VERBS, Code, resolve
 
 Path = tuple[Any, ...]
 Change = tuple[Path, str, Any, tuple[Any, ...]]
 """Where in the module, what is there (``items``, ``list`` or ``set``), its new contents, keys that are gone."""
 
-_FAR = re.compile(r"(un)?register|install_|set_|set[A-Z]|enable|disable|configure|capture[A-Z]|add[A-Z]|add_")
+_STORE = opcode.opmap["STORE_ATTR"]
 _OF_OTHERS = frozenset(  # what is carried elsewhere, or is nobody's business
     "numpy random decimal os posixpath sys builtins locale warnings gc signal threading time IPython __main__ atexit asyncio "
     "pandas._config matplotlib.pyplot importlib linecache re typing functools nbvertex nbvertex_runtime".split()
@@ -46,17 +47,20 @@ class Wanted:
     def add(self, path: str, function: str = "") -> None:
         """One more: all modules that a dotted path leads through."""
         parts = path.split(".")
-        for number in range(len(parts)):
-            name = ".".join(parts[: number + 1])
-            if not _is_others(name):
-                calls = self.modules.setdefault(name, set())
-                calls.add(".".join([*parts[number + 1 :], function]).strip("."))
+        names = [".".join(parts[: number + 1]) for number in range(len(parts))]
+        if not _OWN.isdisjoint(parts) or any(name in _OF_OTHERS for name in names):
+            return
+        for number, name in enumerate(names):
+            calls = self.modules.setdefault(name, set())
+            calls.add(".".join([*parts[number + 1 :], function]).strip("."))
 
 
 def wanted(code: Code, namespace: Mapping[str, Any]) -> Wanted:
     """What the code of a step stores in libraries, and what it calls that sounds like it."""
     found = Wanted()
-    functions = [value for value in namespace.values() if _changes_something(value)]
+    functions = [
+        one for value in namespace.values() for one in _functions_of(value) if _changes_something(one)
+    ]
     if not code.changes and not functions:
         return found
     known = _Known(namespace)
@@ -70,14 +74,40 @@ def wanted(code: Code, namespace: Mapping[str, Any]) -> Wanted:
         elif path:
             found.add(path)
     for function in functions:
-        for name in function.__code__.co_names:
-            if name in known.names:
-                found.add(known.names[name])
+        for module, name in _reached(function):
+            found.add(module, name)
     return found
 
 
+def _functions_of(value: Any) -> Iterable[Any]:
+    """A function, those of a class of the notebook's or of an instance of one, those of an own module."""
+    if type(value) is types.FunctionType:
+        return (value,)
+    if isinstance(value, types.ModuleType):
+        return vars(value).values() if modules.is_own(value) else ()
+    kind = value if isinstance(value, type) else type(value)
+    if kind.__module__ != "__main__":
+        return (value.__func__,) if type(value) is types.MethodType else ()
+    return [getattr(one, "__func__", one) for cls in kind.__mro__ for one in vars(cls).values()]
+
+
+def _reached(function: types.FunctionType) -> Iterator[tuple[str, str]]:
+    """The modules that a function's names lead to, and the functions of them that it may call to change something."""
+    names = function.__code__.co_names
+    for name in names:
+        value = function.__globals__.get(name, sys.modules.get(name))
+        if isinstance(value, types.ModuleType):
+            if _STORE in function.__code__.co_code[::2]:
+                yield value.__name__, ""
+            yield from ((value.__name__, one) for one in names if VERBS.match(one) and hasattr(value, one))
+        elif isinstance(value, types.FunctionType | types.BuiltinFunctionType | type) and (
+            value.__module__ not in (None, "__main__", "builtins")
+        ):
+            yield value.__module__, value.__name__
+
+
 def _changes_something(value: Any) -> bool:
-    return type(value) is types.FunctionType and any(map(_FAR.match, value.__code__.co_names))
+    return type(value) is types.FunctionType and any(map(VERBS.match, value.__code__.co_names))
 
 
 def _is_others(name: str) -> bool:
@@ -333,7 +363,7 @@ class Registries:
         """Remember the tables of the modules that the step may change."""
         self._code = code
         self._wanted = wanted(code, namespace)
-        for name in self._wanted.modules:
+        for name in list(self._wanted.modules):
             if name in sys.modules:
                 self._look(name, sys.modules[name])
         later = {name for name in (*self._wanted.modules, *self._pending) if name not in sys.modules}
@@ -345,13 +375,23 @@ class Registries:
         if changes is not None:
             put(sys.modules[name], changes)
             self._applied[name] = changes
-        for one in self._wanted.modules:  # what was prepared together comes together
+        for one in list(self._wanted.modules):  # what was prepared together comes together
             if one in sys.modules:
                 self._look(one, sys.modules[one])
 
     def _look(self, name: str, module: types.ModuleType) -> None:
-        if name not in self._seen:
-            self._seen[name] = Snapshot.of(module)
+        if name in self._seen:
+            return
+        self._seen[name] = Snapshot.of(module)
+        if modules.is_own(module):
+            paths = {path for f in _functions_of(module) if _changes_something(f) for path in _reached(f)}
+            reached = Wanted()
+            for path, function in paths:
+                reached.add(path, function)
+            for one in reached.modules:
+                self._wanted.modules.setdefault(one, set()).update(reached.modules[one])
+                if one in sys.modules:
+                    self._look(one, sys.modules[one])
         for function in self._wanted.modules[name]:  # what it changes lies where it is defined
             home = _home(module, function)
             if home and home not in self._seen and home in sys.modules and not _is_others(home):

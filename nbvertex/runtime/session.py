@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import modules
+from . import modules, pickler
 
 _TOUCHED = ("get_ipython", "%", "InteractiveShell", "IPython", "register_")
 
@@ -32,6 +32,7 @@ class Session:
     before: dict[str, Any] = field(default_factory=dict)
     threads: frozenset[int] = frozenset()
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # those that earlier steps have set
+    last: BaseException | None = None  # the last error that was shown
     descriptors: frozenset[int] = frozenset()  # open at the start, where the cells may open others
     exits: int = 0  # functions that are called when Python ends
 
@@ -73,6 +74,9 @@ class Session:
             self.shell.compile.flags = values["@ipython.futures"]
         for attribute, value in values.get("@ipython.hooks", {}).items():
             _put_hook(self.shell, attribute, value)
+        if "@last" in values:
+            self.last = values["@last"]
+            _put_last(self.last)
         registry = values.get("@warned")
         if registry is not None:
             self.shell.user_ns["__warningregistry__"] = {**registry, "version": _filters_version()}
@@ -92,6 +96,9 @@ class Session:
         if any(word in text for word in _TOUCHED):
             now["@ipython.options"] = self._options()
         found = {name: value for name, value in now.items() if value != self.before.get(name)}
+        last = getattr(sys, "last_value", None)
+        if last is not None and last is not self.last and pickler.can_travel(last):
+            found["@last"] = last
         if "@figures" in self.before and "@figures" not in now:  # all are closed
             found["@figures"] = {}
         if "@ipython.options" in found:
@@ -170,6 +177,12 @@ def _autoreload(shell: Any) -> dict[str, Any]:
     found = {mode: copy.copy(getattr(reloader, mode)) for mode in _MODES}
     own = {name for name, _ in modules.own_modules()}
     return {**found, "modules_mtimes": {n: t for n, t in reloader.modules_mtimes.items() if n in own}}
+
+
+def _put_last(error: BaseException) -> None:
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
 
 
 def _time_of(module: Any) -> float | None:
