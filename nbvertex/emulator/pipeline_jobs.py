@@ -142,9 +142,6 @@ class PipelineJobs:
             "pipeline_network": job.network,
             "pipeline_persistent_resource_id": "",
             "pipeline_job_labels": json.dumps(dict(job.labels)),
-            "workspace_path": str(
-                self._world.settings.folder / "attempts" / "pipelines" / ident / "workspace"
-            ),
         }
         return Order(
             name=job.name,

@@ -218,7 +218,8 @@ class Processes:
             **{name: self._inside(value) for name, value in command.env.items()},
         }
         given = env.get("PYTHONPATH")
-        env["PYTHONPATH"] = os.pathsep.join([str(HERE / "inside"), *([given] if given else [])])
+        own = [str(HERE / "inside"), *([given] if given else []), str(home / "packages")]
+        env["PYTHONPATH"] = os.pathsep.join(own)
         return env
 
     def _inside(self, value: str) -> str:

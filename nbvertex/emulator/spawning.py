@@ -240,23 +240,24 @@ class Spawning:
         return await self._of(python).missing(requirements)
 
     def programs(self, python: str) -> str:
-        """The folders, as for PATH, in which `python` and `python3` are this interpreter."""
+        """The folders, as for PATH, in which `python` and `python3` are this interpreter, and `pip` is `offline_pip`."""
         if python not in self._programs:
             self._programs[python] = self._made(python)
         return self._programs[python]
 
     def _made(self, python: str) -> str:
-        folder = os.path.dirname(python)
-        beside = [os.path.join(folder, name) for name in ("python", "python3")]
-        if all(os.path.exists(one) and os.path.samefile(one, python) for one in beside):
-            return folder
         import hashlib
         import shlex
 
+        folder, pip = os.path.dirname(python), Path(__file__).with_name("inside") / "offline_pip.py"
         shims = self._shims / hashlib.sha256(python.encode()).hexdigest()[:12]
         shims.mkdir(parents=True, exist_ok=True)
-        for name in ("python", "python3"):
-            (shims / name).write_text(f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n', encoding="utf-8")
+        words = {name: [python, str(pip)] for name in ("pip", "pip3")}
+        beside = [os.path.join(folder, name) for name in ("python", "python3")]
+        if not all(os.path.exists(one) and os.path.samefile(one, python) for one in beside):
+            words |= {name: [python] for name in ("python", "python3")}
+        for name, command in words.items():
+            (shims / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
             (shims / name).chmod(0o755)
         return f"{shims}{os.pathsep}{folder}"
 
