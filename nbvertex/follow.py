@@ -114,6 +114,7 @@ class Following:
                     self._watch()
             except KeyboardInterrupt:
                 self._note(cancelled(self.means, self.submission))
+                self._end("interrupted")
                 raise
         return self.submission
 
@@ -195,7 +196,9 @@ class Following:
             wait = SOON if self.submission != before else min(wait * 1.3, SELDOM)
             self._read()
         self._last_lines()
-        state = cast(RunState, "failed" if self.submission.state == "unknown" else self.submission.state)
+        self._end("failed" if self.submission.state == "unknown" else cast(RunState, self.submission.state))
+
+    def _end(self, state: RunState) -> None:
         self.means.on_event(
             RunEnded(run=self.submission.id, state=state, at=self.means.now(), error=self.submission.error)
         )
