@@ -75,6 +75,7 @@ def make(pipeline: Pipeline, folder: Path, installed: Installed, python: str) ->
     """
     making = _Making(pipeline, folder, installed)
     needed = {step.name: making.step(step) for step in pipeline.steps}
+    making.look_for_undeclared()
     if any(problem.is_error for problem in making.problems):
         raise ProblemsFound(making.problems)
     steps = travel.travellers(pipeline)
@@ -155,6 +156,29 @@ class _Making:
         self.names_us |= any(module.partition(".")[0] == _OURS for module in modules)
         text = "\n".join(cell.source for cell in step.cells)
         return Needed(frozenset(modules), tuple(asked), text)
+
+    def look_for_undeclared(self) -> None:
+        """Find files that lie beside the notebook, that a step reads, and that nobody has declared."""
+        for step in self.pipeline.steps:
+            for cell in step.cells:
+                for path in cell.facts.files_read:
+                    if path in self.made or not self._is_beside(path):
+                        continue
+                    self._found.append(
+                        Problem(
+                            "undeclared-file",
+                            f"`{path}` is read here, and nothing says that it travels",
+                            Place(notebook=self.pipeline.notebook, cell=cell.position, step=step.name),
+                            f"mark the cell with `in:{path}`, or read it from a bucket",
+                            "warning",
+                        )
+                    )
+
+    def _is_beside(self, path: str) -> bool:
+        """Whether it is a file beside the notebook that does not come along."""
+        if "://" in path or os.path.isabs(path) or path in self.beside.files:
+            return False
+        return (self.folder / path).is_file() and os.path.normpath(path) not in self.beside.files
 
     def pins(self, one: Traveller, needed: Mapping[str, Needed]) -> Pins:
         """What must be installed for a step: its values may be of types that the steps before it have imported."""

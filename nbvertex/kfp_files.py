@@ -87,7 +87,11 @@ def _cells(one: Component) -> Iterator[tuple[str, str]]:
         yield f"cells/{name}", cell.source if plain else orders.as_json(orders.worded(cell.source))
 
 
+_LOOPS = ("item", "each_item", *(f"each_item_{number}" for number in range(2, 1000)))
+
+
 def _values(spec: Spec, target: str) -> dict[str, Any]:
+    named = {one.name for one in spec.pipeline.parameters}
     return {
         "head": f"Written by nbvertex from {spec.pipeline.notebook} for {target}.",
         "digest": spec.digest,
@@ -95,6 +99,7 @@ def _values(spec: Spec, target: str) -> dict[str, Any]:
         "name": spec.name,
         "description": kfp_spec.description(spec),
         "components": [_component(one) for one in spec.components],
+        "loop_item": next(name for name in _LOOPS if name not in named),
         "typed": any(one.part.role == "gather" for one in spec.components),
         "statements": [line for parts in spec.steps.values() for line in _statements(spec, parts)],
         "parameters": [_parameter(one) for one in spec.pipeline.parameters],

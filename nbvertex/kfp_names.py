@@ -47,13 +47,19 @@ def parts(steps: Iterable[Traveller], taken: Iterable[str] = ()) -> dict[tuple[s
     for place, one in enumerate(steps, 1):
         stem = _stem(one.step.name, place)
         free, number = stem, 2
-        while any(free + SUFFIXES[part.role] in used for part in one.parts):
+        while not used.isdisjoint(_bound(free, one)):
             free, number = (f"step_{stem}", number) if free == stem else (f"step_{stem}_{number}", number + 1)
+        used |= _bound(free, one)
         for part in one.parts:
             function = free + SUFFIXES[part.role]
-            used.add(function)
             found[one.step.name, part.role] = Names(function, function.replace("_", "-"))
     return found
+
+
+def _bound(free: str, one: Traveller) -> set[str]:
+    """The names that a step called so has in the source: of its functions, their tasks, and what they leave."""
+    functions = {free + SUFFIXES[part.role] for part in one.parts}
+    return {f"{function}{end}" for function in functions for end in ("", "_task", "_state")}
 
 
 def _stem(name: str, place: int) -> str:

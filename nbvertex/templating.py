@@ -101,8 +101,9 @@ def py(value: object) -> str:
 
 def _double_quoted(text: str) -> str:
     """A literal in double quotes where that takes no more escapes, as formatters write it."""
-    if text[0] == "'" and '"' not in text:
-        return '"' + text[1:-1].replace("\\'", "'") + '"'
+    inside = text[1:-1].replace("\\'", "'")
+    if text[0] == "'" and inside.count('"') <= inside.count("'"):
+        return '"' + inside.replace('"', '\\"') + '"'
     return text
 
 

@@ -204,3 +204,17 @@ def test_a_notebook_that_loads_nbvertex_does_without(make: Make) -> None:
     made = make(making.cell("%load_ext nbvertex", "setup"), making.cell("1", "step:x"))
     assert names(made) == {"site/nbvertex/__init__.py"}
     assert not any(line.startswith("msgspec") for line in made.requirements["setup"])
+
+
+def test_files_that_nobody_declares_are_named(make: Make) -> None:
+    """A file beside the notebook that a cell reads does not come along by itself; one that a step writes is none."""
+    made = make(
+        making.cell("open('made.csv', 'w').write('x')", "step:w"),
+        making.cell("a = open('data.csv').read() + open('made.csv').read()", "step:x"),
+        making.cell("open('declared.csv').read()", "step:y", "in:declared.csv"),
+        making.cell("open('declared.csv').read()", "step:z"),
+        files={"data.csv": "1", "made.csv": "2", "declared.csv": "3"},
+    )
+    found = [(one.code, one.place.cell, one.severity) for one in made.warnings]
+    assert found == [("undeclared-file", 2, "warning")]
+    assert "`data.csv`" in made.warnings[0].message

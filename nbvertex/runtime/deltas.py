@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from .jobs import Done
 FORMAT = "nbvertex.delta/1"
 STATE, VALUES, FILES = "state.json", "values", "files"
 _DRAWN = frozenset({"@random", "@numpy.random", "@torch"})  # state that nobody uses without changing it
+
+
+PYTHON = ".".join(map(str, sys.version_info[:2]))
 
 
 class NotTheSame(Exception):
@@ -90,6 +94,7 @@ class Delta:
         draws: it draws random numbers.
         seen: what it was given.
         ended: the notebook ended the run in it, with `sys.exit()`: nothing after it is run.
+        python: the version of Python that wrote it, like ``3.12``: another may not read its code.
         after: the places of the steps whose work it saw.
         read: paths in the working folder that it opened.
         round, item, written: of one round of a step that runs over a list: which, counted from 1, the item in a few
@@ -106,6 +111,7 @@ class Delta:
     draws: bool = False
     seen: Seen = field(default_factory=Seen)
     ended: bool = False
+    python: str = PYTHON
     after: tuple[int, ...] = ()
     read: tuple[str, ...] = ()
     round: int = 0
@@ -161,6 +167,12 @@ def merge(deltas: Iterable[Delta]) -> World:
         NotTheSame: one of them did not see what an earlier one did to what it read.
     """
     world = World()
+    deltas = list(deltas)
+    other = next((delta for delta in deltas if delta.python != PYTHON), None)
+    if other is not None:
+        raise Unreadable(
+            f"step {other.step} ran with Python {other.python}, and this is {PYTHON}: give both images the same"
+        )
     ordered = sorted(deltas, key=lambda delta: delta.index)
     for number, delta in enumerate(ordered):
         for earlier in ordered[:number]:
