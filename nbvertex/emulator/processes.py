@@ -218,8 +218,7 @@ class Processes:
             **{name: self._inside(value) for name, value in command.env.items()},
         }
         given = env.get("PYTHONPATH")
-        own = [str(HERE / "inside"), *([given] if given else []), str(home / "packages")]
-        env["PYTHONPATH"] = os.pathsep.join(own)
+        env["PYTHONPATH"] = os.pathsep.join([str(HERE / "inside"), *([given] if given else [])])
         return env
 
     def _inside(self, value: str) -> str:

@@ -1,4 +1,4 @@
-"""Shows `/gcs/BUCKET/...` to Python programs that run as containers, where the buckets lie in another folder.
+"""Shows `/gcs/BUCKET/...` to Python programs that run as containers, where the buckets lie in another folder; and what pip brought.
 
 Python finds this module on PYTHONPATH when it starts. It imports nothing that a program could notice.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # `typing` itself would be noticed
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOUNT = "/gcs/"
 KFP = "kfp.dsl.types.artifact_types"
+PACKAGES = os.path.join(os.path.expanduser("~"), "packages")  # what `offline_pip` has installed
 BUCKETS = os.environ.get("NBVERTEX_EMULATOR_BUCKETS", "")
 
 
@@ -92,4 +93,6 @@ if BUCKETS:
         sys.modules[KFP]._GCS_LOCAL_MOUNT_PREFIX = BUCKETS  # type: ignore[attr-defined]
     else:
         sys.meta_path.insert(0, _Watch())
+if os.path.isdir(PACKAGES) and HERE in sys.path:
+    sys.path.insert(sys.path.index(HERE) + 1, PACKAGES)
 _go_on()
