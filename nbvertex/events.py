@@ -134,6 +134,7 @@ class Surveyed:
         position: before which cell; 0: after the step's last.
         values: name -> type, digest (empty: it cannot be looked into), short text.
         gone: names that the step was given and that are no longer bound.
+        shared: names that hold an object of another name's -> those names.
     """
 
     event: ClassVar[str] = "survey"
@@ -142,6 +143,7 @@ class Surveyed:
     position: int
     values: Mapping[str, tuple[str, str, str]]
     gone: tuple[str, ...]
+    shared: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 RunEvent: TypeAlias = RunStarted | RunEnded | StepChanged | CellStarted | CellOutput | CellEnded | Surveyed

@@ -163,8 +163,10 @@ class Flight:
                 )
             case jobs.Revised(position=position, outputs=outputs):
                 self._change(position, outputs=outputs)
-            case jobs.Surveyed(position=position, values=values, gone=gone):
-                return Surveyed(run=run, step=step, position=position, values=values, gone=gone)
+            case jobs.Surveyed(position=position, values=values, gone=gone, shared=shared):
+                return Surveyed(
+                    run=run, step=step, position=position, values=values, gone=gone, shared=shared
+                )
             case jobs.Waiting():
                 self.waiting, self.since = True, time.monotonic()
         return None

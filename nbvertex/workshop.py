@@ -241,9 +241,13 @@ class _Values:
         """What the names held when the last step had ended, and the names of which that cannot be told."""
         values: dict[str, Told] = {}
         unknown: set[str] = set()
+        sharing: dict[str, dict[str, Told]] = {}  # name -> what those that share with it held then
         for step in self._pipeline.steps:
             if step.name in self._ends:
                 end = self._ends[step.name]
+                unknown |= _stale(sharing, end)
+                for name in end.values:
+                    sharing[name] = {other: end.values[other] for other in end.shared.get(name, ())}
                 values.update(end.values)
                 for name in end.gone:
                     values.pop(name, None)
@@ -259,6 +263,19 @@ class _Values:
                 for name in lost:
                     values.pop(name, None)
         return values, frozenset(unknown)
+
+
+def _stale(sharing: Mapping[str, Mapping[str, Told]], end: Surveyed) -> set[str]:
+    """Names that a step does not know, of objects that it may have changed by other names."""
+    away = sharing.keys() - end.values.keys()
+    found: set[str] = set()
+    while more := {
+        name
+        for name in away - found
+        if any(other in found or end.values.get(other, told) != told for other, told in sharing[name].items())
+    }:
+        found |= more
+    return found
 
 
 def _side(result: RunResult) -> Side:

@@ -98,6 +98,19 @@ def test_a_notebook_that_keeps_the_law(
     assert not (tmp_path / ".nbvertex" / "lineage.db").exists()
 
 
+def test_a_name_whose_object_changes_by_another_name(
+    make_notebook: Make, verify: Callable[..., Said]
+) -> None:
+    """The last step that knew it cannot tell what it holds at the end; other names still count."""
+    cells = [
+        cell("import numpy as np\na, n = [1], np.arange(3)\nc = 1", "step:a"),
+        cell("b, d, m = a, {'in': a}, n[1:]", "step:b"),
+        cell("a.append(2)\nn[1] = 7", "step:c"),
+    ]
+    said = verify(make_notebook(cells), "--json")
+    assert (said.code, said.json["equal"], said.json["compared"]["values"]) == (0, True, 4), said
+
+
 def test_a_cell_of_which_nothing_is_run_keeps_its_number(
     make_notebook: Make, verify: Callable[..., Said]
 ) -> None:

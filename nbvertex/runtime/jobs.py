@@ -96,12 +96,16 @@ class Revised:
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """What the names hold before the cell at ``position``, 0: after the last: name -> type, digest, short text."""
+    """What the names hold before the cell at ``position``, 0: after the last: name -> type, digest, short text.
+
+    ``shared`` has the names that hold an object of another name's, and those names.
+    """
 
     job: str
     position: int
     values: dict[str, tuple[str, str, str]]
     gone: tuple[str, ...]
+    shared: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

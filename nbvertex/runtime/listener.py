@@ -143,7 +143,7 @@ class Listener:
 
     def _survey(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         values = {name: (kind, digest, text) for name, (kind, digest, text) in frame["values"].items()}
-        yield Surveyed(self.job.id, frame["position"], values, tuple(frame["gone"]))
+        yield Surveyed(self.job.id, frame["position"], values, tuple(frame["gone"]), frame["shared"])
 
     def _dropped(self, frame: Frame, blobs: list[bytes]) -> Iterator[Event]:
         if self._position:

@@ -99,6 +99,8 @@ class Step:
         os.environ.update(self.job["env"])
         os.chdir(self.job["cwd"])
         self.guard.watch()
+        loop = asyncio.new_event_loop()  # before values arrive: some know it
+        asyncio.set_event_loop(loop)
         sources = [cell["source"] for cell in self.job["cells"]] or self.job["inputs"].get("sources", [])
         try:
             held = heap.load(self.ip, {**self.job["inputs"], "sources": sources}, self.blobs)
@@ -111,8 +113,6 @@ class Step:
             state = {"names": {}, "homes": {}, "artifacts": [], "told": answer}
             self.outlet.frame({"kind": "done", "state": state, **self._facts()})
             return
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
         failure = loop.run_until_complete(self._cells(held))
         if self.guard.writes:
             process.flush_files()
@@ -181,9 +181,10 @@ class Step:
             return
         from . import survey
 
-        values = survey.survey(self.ip.user_ns, self.ip.user_ns_hidden)
+        values, shared = survey.told_and_shared(self.ip.user_ns, self.ip.user_ns_hidden)
         gone = [name for name in held.names if not name.startswith("@") and name not in self.ip.user_ns]
-        self.outlet.frame({"kind": "survey", "position": position, "values": values, "gone": gone})
+        told = {"position": position, "values": values, "gone": gone, "shared": shared}
+        self.outlet.frame({"kind": "survey", **told})
 
     def _inject(self, after: int) -> None:
         self.ip.user_ns.update({name: value for place, name, value in self.parameters if place == after})

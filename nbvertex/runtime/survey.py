@@ -46,11 +46,28 @@ def survey(namespace: dict[str, Any], hidden: dict[str, Any]) -> dict[str, tuple
         namespace: the notebook's.
         hidden: what IPython put into it.
     """
+    return told_and_shared(namespace, hidden)[0]
+
+
+def told_and_shared(
+    namespace: dict[str, Any], hidden: dict[str, Any]
+) -> tuple[dict[str, tuple[str, str, str]], dict[str, list[str]]]:
+    """The same, and for each name those that hold an object of its: who changes it by one of them changes both."""
     found = {}
+    tellers: dict[str, _Teller] = {}
     for name, value in list(namespace.items()):
         if not _HISTORY.match(name) and not (name in hidden and hidden[name] is value):
-            found[name] = (type_name(value), digest(value), short(value))
-    return found
+            teller = tellers[name] = _Teller()
+            found[name] = (type_name(value), _digest(teller, value), short(value))
+    holders: dict[int, set[str]] = {}
+    for name, teller in tellers.items():
+        for number in teller.met:
+            holders.setdefault(number, set()).add(name)
+    shared: dict[str, set[str]] = {}
+    for names in holders.values():
+        for name in names if len(names) > 1 else ():
+            shared.setdefault(name, set()).update(names - {name})
+    return found, {name: sorted(others) for name, others in shared.items()}
 
 
 def steady(text: str) -> str:
@@ -68,7 +85,10 @@ def _steady(match: re.Match[str]) -> str:
 
 def digest(value: Any) -> str:
     """Equal for values that no program could tell apart, as far as they can be looked into."""
-    teller = _Teller()
+    return _digest(_Teller(), value)
+
+
+def _digest(teller: _Teller, value: Any) -> str:
     try:
         teller.tell(value, 0)
     except Exception:  # the value's own code raised, or the value changes while it is looked at
@@ -136,8 +156,20 @@ class _Teller:
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
         self.opaque = False
+        self._memory: dict[int, Any] = {}
         self._known: dict[int, tuple[int, Any]] = {}
         self._left = MOST
+
+    @property
+    def met(self) -> set[int]:
+        """The objects in it, and the memory of its arrays."""
+        return self._known.keys() | self._memory.keys()
+
+    def within(self, array: Any) -> None:
+        """The array's values lie in the memory of another."""
+        while getattr(array, "base", None) is not None:
+            array = array.base
+        self._memory[id(array)] = array
 
     def say(self, text: str) -> None:
         self.hash.update(text.encode("utf-8", "surrogatepass") + b"\0")
@@ -376,6 +408,7 @@ def _numpy(value: Any) -> Callable[[_Teller, Any, int], None] | None:
 
 def _array(teller: _Teller, value: Any, depth: int) -> None:
     teller.say(f"{value.dtype} {value.shape}")
+    teller.within(value)
     if value.dtype.names:
         teller.parts((value[name] for name in value.dtype.names), depth)  # not the bytes between the fields
     elif value.dtype.hasobject:
@@ -406,6 +439,7 @@ def _series_values(teller: _Teller, value: Any, depth: int) -> None:
 
     teller.say(str(value.dtype))
     array = value.to_numpy()
+    teller.within(array)
     if isinstance(value.dtype, numpy.dtype) and not array.dtype.hasobject:
         teller.hash.update(array.tobytes())
     else:

@@ -166,6 +166,26 @@ def test_a_stream_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(told[0])
 
 
+def test_names_that_share_an_object_are_told() -> None:
+    """Whoever changes it by one name changes the other."""
+    a = [1]
+    array = np.arange(4)
+    names = {
+        "a": a,
+        "b": a,
+        "c": {"in": (a,)},
+        "d": [1],
+        "e": array,
+        "f": array[1:],
+        "n": 5,
+        "m": 5,
+        "t": (),
+        "u": (),
+    }
+    _, shared = survey.told_and_shared(names, {})
+    assert shared == {"a": ["b", "c"], "b": ["a", "c"], "c": ["a", "b"], "e": ["f"], "f": ["e"]}
+
+
 def test_looking_changes_nothing() -> None:
     """Not the value, not its pickle."""
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
