@@ -42,7 +42,7 @@ class ContainerSteps:
         memory: results of earlier tasks.
         journal: names new artifacts, hears of attempts.
         timer: for the pauses between attempts.
-        preempted: after how many seconds the machine of a job is taken away; None: it is not.
+        preempted: after how many seconds the machine of a task is taken away, by `JOB/tasks/NAME`; None: it is not.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class ContainerSteps:
                 "task_name": record.name,
                 "attempt": str(number),
             },
-            preempted=self._preempted(job),
+            preempted=self._preempted(f"{self._order.name}/tasks/{record.name}"),
         )
 
     def _executor_input(self, place: Place, component: Component, inputs: Inputs) -> dict[str, Json]:

@@ -247,7 +247,7 @@ def test_retries(submit: Submit) -> None:
 
 def test_a_preempted_task_is_retried(submit: Submit, faults: Any) -> None:
     """A fault on demand takes its machine away."""
-    faults(point="preempt", delay=0.3, count=1)
+    faults(point="preempt", delay=0.3, count=1, name="*/pipelineJobs/spot-*/tasks/sleeps")
     document = pipeline(
         {"sleeps": task("step", n=1, sleep=1, more={"retryPolicy": {"maxRetryCount": 1}})},
         name="spot",
