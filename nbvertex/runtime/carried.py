@@ -197,6 +197,20 @@ def reduce_memoryview(view: memoryview) -> Reduced:
     return memoryview, (view.obj,)
 
 
+def reduce_loop(loop: Any) -> Reduced:
+    """The event loop that the cells run in: the one of the other process."""
+    if loop is not current_loop():
+        raise CannotTravel("an event loop", "make it in the step that uses it")
+    return current_loop, ()
+
+
+def current_loop() -> Any:
+    """The event loop of this process."""
+    import asyncio
+
+    return asyncio.get_event_loop_policy().get_event_loop()
+
+
 def reduce_dialect(dialect: Any) -> Reduced:
     """A dialect of csv files."""
     return make_dialect, (

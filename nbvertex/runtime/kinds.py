@@ -253,6 +253,8 @@ def _handler_for(kind: type) -> Handler:
         return _of(carried.reduce_thread_pool)
     if kind.__name__ == "NpzFile" and kind.__module__.startswith("numpy."):
         return _of(openfiles.reduce_archive)
+    if any(c.__module__ == "asyncio.events" and c.__name__ == "AbstractEventLoop" for c in kind.__mro__):
+        return _of(carried.reduce_loop)
     if name == "decimal.Context":
         return _decimal_context
     if name == "_csv.Dialect":
