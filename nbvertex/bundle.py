@@ -45,6 +45,7 @@ class Bundle:
         requirements: name of a step -> what must be installed for it, one requirement each.
         kit: the runtime and what lies beside the notebook, as a compressed archive; the same for the same input.
         python: the version of Python, like ``3.12``.
+        beside: the paths of what was taken from beside the notebook.
         warnings: what is odd but no error.
     """
 
@@ -53,6 +54,7 @@ class Bundle:
     requirements: Mapping[str, tuple[str, ...]]
     kit: bytes
     python: str
+    beside: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
     @property
@@ -93,6 +95,7 @@ def make(pipeline: Pipeline, folder: Path, installed: Installed, python: str) ->
         lines,
         archive(files),
         ".".join(python.split(".")[:2]),
+        tuple(sorted(making.beside.files)),
         tuple(making.problems),
     )
 

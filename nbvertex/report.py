@@ -170,15 +170,15 @@ def compose(raw: Mapping[str, Any], pipeline: Pipeline, result: RunResult, versi
     if widgets:
         metadata["widgets"] = {WIDGET_STATE: widgets}
     step_of = {cell.position: step.name for step in pipeline.steps for cell in step.cells}
-    injected = _injected(pipeline, result.parameters)
+    given = injected(pipeline, result.parameters)
     stopped = result.error.place.cell if result.error else None
     cells = [_banner(result)] if result.error else []
-    cells += [injected[0]] if 0 in injected else []
+    cells += [given[0]] if 0 in given else []
     for position, cell in enumerate(raw.get("cells", ()), 1):
         if not _ours(cell):
             cells += [_flag()] if position == stopped else []
             cells.append(_told(cell, position, step_of.get(position), result))
-        cells += [injected[position]] if position in injected else []
+        cells += [given[position]] if position in given else []
     notebook["cells"] = cells
     _identify(notebook)
     return notebook
@@ -242,7 +242,7 @@ def _portable(tags: Any) -> Any:
     return found
 
 
-def _injected(pipeline: Pipeline, values: Mapping[str, object]) -> dict[int, dict[str, Any]]:
+def injected(pipeline: Pipeline, values: Mapping[str, object]) -> dict[int, dict[str, Any]]:
     """Position -> the cell that shows the values given for the parameters declared there."""
     declared = {p.name: p.cell or pipeline.parameters_cell for p in pipeline.parameters}
     lines: dict[int, list[str]] = {}

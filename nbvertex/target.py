@@ -18,10 +18,10 @@ from typing import Protocol
 from nbvertex.bundle import Bundle
 from nbvertex.config import Profile
 from nbvertex.errors import Place, Problem, UsageError, nearest
-from nbvertex.pipeline import Pipeline, Step
+from nbvertex.pipeline import Json, Pipeline, Step
 
 GROUP = "nbvertex.targets"
-WARNED = frozenset({"label", "annotation"})  # what a cluster says beside the code: left out, and named
+WARNED = frozenset({"label", "annotation", "metric"})  # what is said beside the code: left out, and named
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,16 @@ class Settings:
         image: the container image; None: a plain one of Python, in which each step installs what it needs.
         profile: where it goes and as whom; what it does not say becomes a variable.
         name: what the pipeline is called there; empty: as here.
+        document: the notebook itself, as JSON.
+        values: of parameters, where they are known beforehand.
     """
 
     bundle: Bundle
     image: str | None = None
     profile: Profile = field(default_factory=Profile)
     name: str = ""
+    document: str = ""
+    values: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Target(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,7 +86,13 @@ def convert(
         raise ProblemsFound(problems)
     installed, python = _environment(said.python)
     made = bundle.make(opened.pipeline, Path(opened.notebook.path).absolute().parent, installed, python)
-    settings = target.Settings(made, image=said.image, profile=profile, name=said.name or "")
+    settings = target.Settings(
+        made,
+        image=said.image,
+        profile=profile,
+        name=said.name or "",
+        document=json.dumps(opened.notebook.raw()),
+    )
     return Converted(goal.render(opened.pipeline, settings), (*opened.warnings, *problems, *made.warnings))
 
 
