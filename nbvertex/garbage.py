@@ -13,6 +13,7 @@ from nbvertex.database import Database, Transaction
 from nbvertex.home import Home, writing
 from nbvertex.ledger import lock_of
 from nbvertex.locks import is_held
+from nbvertex.submissions import ENDED
 
 RECENT = (
     3600.0  # seconds for which a file is left alone that no row names yet: a running step may be writing it
@@ -121,7 +122,12 @@ def _runs_to_go(tx: Transaction, home: Home, keep: int | None, older_than: float
     going: list[str] = []
     kept: dict[str, int] = {}
     oldest = None if older_than is None else time.time() - older_than
-    for run, notebook, started in tx.rows("SELECT id, notebook, started FROM runs ORDER BY started DESC"):
+    ended = ", ".join(f"'{state}'" for state in ENDED)  # what may go on at Vertex AI is not forgotten
+    rows = tx.rows(
+        "SELECT id, notebook, started FROM runs UNION ALL SELECT id, notebook, started FROM submissions"
+        f" WHERE state IN ({ended}) ORDER BY started DESC"
+    )
+    for run, notebook, started in rows:
         kept[notebook] = kept.get(notebook, 0) + 1
         too_many = keep is not None and kept[notebook] > keep
         too_old = oldest is not None and started < oldest
@@ -139,6 +145,7 @@ def _forget_runs(tx: Transaction, runs: Iterable[str]) -> None:
             (run, run),
         )
         tx.execute("DELETE FROM runs WHERE id = ?", (run,))
+        tx.execute("DELETE FROM submissions WHERE id = ?", (run,))
     tx.execute(_ORPHANS)
 
 

@@ -546,7 +546,7 @@ def test_completion_script(shell: str, nbvertex: Callable[..., Said]) -> None:
         ("nbvertex run nb.ipynb --from d", ["double"]),
         ("nbvertex run nb.ipynb -p ", ["n", "name"]),
         ("nbvertex run none.ipynb --step ", []),
-        ("nbvertex runs ", ["list", "show", "logs", "resume", "gc"]),
+        ("nbvertex runs ", ["list", "show", "logs", "cancel", "resume", "gc"]),
     ],
 )
 def test_completion(line: str, words: list[str], make_notebook: Make, tmp_path: Path) -> None:

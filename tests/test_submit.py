@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from service import BUSY, LOGGED_OUT, LOST_AFTER, LOST_BEFORE, PASSING, REFUSED, Clock, Service
 
-from nbvertex import once, submissions
+from nbvertex import garbage, once, submissions
 from nbvertex.actions import remote as actions
 from nbvertex.database import Database
 from nbvertex.errors import NbvertexError, RemoteError
@@ -422,3 +422,17 @@ def test_what_became_of_it_when_the_command_is_gone(
     assert len(remote.jobs) == int(made)
     kept = actions.named(home, left.id)
     assert kept == found
+
+
+def test_old_submissions_are_forgotten_and_running_ones_are_not(tmp_path: Path) -> None:
+    """`runs gc --keep 0`: what has ended goes with its output notebook, what may go on stays."""
+    home = Home(tmp_path / "home")
+    with actions.book_of(home) as book:
+        for ident, state in (("20261120-1200-aaaaaaaa", "done"), ("20261120-1201-bbbbbbbb", "running")):
+            book.write(msgspec.structs.replace(of(job(), ident=ident), state=state))
+    folder = home.runs / "20261120-1200-aaaaaaaa"
+    folder.mkdir()
+    found = garbage.collect(home, keep=0, older_than=None, limit=None, dry_run=False)
+    assert found.runs == ("20261120-1200-aaaaaaaa",)
+    assert not folder.exists()
+    assert [one.state for one in actions.listed(home)] == ["running"]
