@@ -56,7 +56,9 @@ def told_and_shared(
     found = {}
     tellers: dict[str, _Teller] = {}
     for name, value in list(namespace.items()):
-        if not _HISTORY.match(name) and not (name in hidden and hidden[name] is value):
+        if not (
+            _HISTORY.match(name) or _is_shells(name, value) or (name in hidden and hidden[name] is value)
+        ):
             teller = tellers[name] = _Teller()
             found[name] = (type_name(value), _digest(teller, value), short(value))
     holders: dict[int, set[str]] = {}
@@ -68,6 +70,12 @@ def told_and_shared(
         for name in names if len(names) > 1 else ():
             shared.setdefault(name, set()).update(names - {name})
     return found, {name: sorted(others) for name, others in shared.items()}
+
+
+def _is_shells(name: str, value: Any) -> bool:
+    """IPython put it there, perhaps once more: `%run -i` does."""
+    made_in = getattr(value, "__module__", None)
+    return name in ("exit", "quit", "get_ipython", "open") and str(made_in).startswith("IPython.")
 
 
 def steady(text: str) -> str:

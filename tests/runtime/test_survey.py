@@ -186,6 +186,13 @@ def test_names_that_share_an_object_are_told() -> None:
     assert shared == {"a": ["b", "c"], "b": ["a", "c"], "c": ["a", "b"], "e": ["f"], "f": ["e"]}
 
 
+def test_what_ipython_has_put_there_is_not_told() -> None:
+    """Though it was put there once more, as `%run -i` does; a name of the notebook's own is."""
+    from IPython.core.autocall import ZMQExitAutocall
+
+    assert list(survey.survey({"exit": ZMQExitAutocall(), "quit": 5}, {})) == ["quit"]
+
+
 def test_looking_changes_nothing() -> None:
     """Not the value, not its pickle."""
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
