@@ -13,6 +13,7 @@ from nbvertex.vertex import Call, Door
 
 _VERSION = "0.0.1"
 _EXPERIMENT, _RUN = "system.Experiment", "system.ExperimentRun"
+LOOKS, BETWEEN = 10, 2.0  # for a store that is being made: how often, and seconds between
 _STATES = {"done": "COMPLETE", "failed": "FAILED", "interrupted": "CANCELLED"}
 
 
@@ -83,17 +84,27 @@ class _Telling:
 
     def store(self) -> None:
         """The project's default store, made where there is none; that takes the service a while."""
+        if self._is_there():
+            return
+        parent, _, ident = self._store.partition("/metadataStores/")
+        try:
+            self._ask("CreateMetadataStore", parent=parent, metadataStore={}, metadataStoreId=ident)
+        except Fault as fault:
+            if fault.kind != "exists":
+                raise
+        for _ in range(LOOKS):
+            if self._is_there():
+                return
+            self._patience.sleep(BETWEEN)
+
+    def _is_there(self) -> bool:
         try:
             self._ask("GetMetadataStore", name=self._store)
         except Fault as fault:
             if fault.kind != "missing":
                 raise
-            parent, _, ident = self._store.partition("/metadataStores/")
-            try:
-                self._ask("CreateMetadataStore", parent=parent, metadataStore={}, metadataStoreId=ident)
-            except Fault as other:
-                if other.kind != "exists":
-                    raise
+            return False
+        return True
 
     def context(self, ident: str, shown: str, schema: str, metadata: Mapping[str, Any]) -> str:
         """A context of that id: the one that is there, or a new one; gives its name."""
