@@ -46,6 +46,7 @@ def before(pipeline: Pipeline, steps: Sequence[Planned]) -> tuple[Before, ...]:
             for other in steps[:place]
             if not early.lets_pass(other) or writes_files(other.step.facts)
         }
+        own |= {other.index for other in steps[:place] if any(cell.may_fail for cell in other.step.cells)}
         own |= {other.index for other in steps[:place] if _binds_what_it_takes(other, planned)}
         if place == len(steps) - 1 or _comes_after_all(planned, early):
             own = set(range(place))

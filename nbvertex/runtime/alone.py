@@ -95,7 +95,7 @@ def _run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs) -> Ran
     scratch = tempfile.mkdtemp(prefix="nbvertex-")
     try:
         environ = _environ(given.environ, order, given.kit, scratch)
-        with workplace.folder() as place:
+        with workplace.folder(environ) as place:
             workplace.lay_out(place, os.path.join(given.kit, "beside") if given.kit else None, world.files)
             job = work.job(given.values, place, scratch)
             running = _Run(order, work, job, out)

@@ -32,7 +32,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Held:
-    """An artifact as a step left it; see `nbvertex.state.Held`. ``folder`` is where its bytes are."""
+    """An artifact as a step left it; see `nbvertex.state.Held`. ``folder`` is where its bytes are, ``place`` its step's working folder."""
 
     digest: str
     size: int
@@ -43,6 +43,7 @@ class Held:
     modules: tuple[str, ...] = ()
     types: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
+    place: str = ""
 
     @property
     def path(self) -> str:
@@ -95,6 +96,7 @@ class Delta:
         seen: what it was given.
         ended: the notebook ended the run in it, with `sys.exit()`: nothing after it is run.
         python: the version of Python that wrote it, like ``3.12``: another may not read its code.
+        place: its working folder, which is another one where a machine runs several steps at a time.
         after: the places of the steps whose work it saw.
         read: paths in the working folder that it opened.
         round, item, written: of one round of a step that runs over a list: which, counted from 1, the item in a few
@@ -112,6 +114,7 @@ class Delta:
     seen: Seen = field(default_factory=Seen)
     ended: bool = False
     python: str = PYTHON
+    place: str = ""
     after: tuple[int, ...] = ()
     read: tuple[str, ...] = ()
     round: int = 0
@@ -252,7 +255,7 @@ def read(folder: str) -> Delta:
         after=tuple(said.pop("after")),
         read=tuple(said.pop("read")),
         written=tuple(said.pop("written")),
-        held=tuple(_held(one, folder) for one in said.pop("held")),
+        held=tuple(_held(one, folder, said["place"]) for one in said.pop("held")),
         seen=_seen(said.pop("seen")),
         files={path: FileLeft(**one) for path, one in said.pop("files").items()},
         folder=folder,
@@ -264,9 +267,9 @@ def _seen(said: Mapping[str, Any]) -> Seen:
     return Seen(said["names"], said["homes"], tuple(said["also"]))
 
 
-def _held(said: Mapping[str, Any], folder: str) -> Held:
+def _held(said: Mapping[str, Any], folder: str, place: str) -> Held:
     tuples = {key: tuple(said[key]) for key in ("entries", "refs", "free", "modules")}
-    return Held(**{**said, **tuples, "folder": folder})
+    return Held(**{**said, **tuples, "folder": folder, "place": place})
 
 
 def write(folder: str, delta: Delta, done: Done) -> None:
@@ -289,7 +292,8 @@ def write(folder: str, delta: Delta, done: Done) -> None:
         else:
             shutil.copyfile(meta["path"], target)
     said = {key: value for key, value in asdict(delta).items() if key != "folder"}
-    said["held"] = [{key: value for key, value in one.items() if key != "folder"} for one in said["held"]]
+    here = ("folder", "place")
+    said["held"] = [{key: value for key, value in one.items() if key not in here} for one in said["held"]]
     with open(os.path.join(folder, STATE), "w", encoding="utf-8") as file:
         json.dump({"format": FORMAT, **said}, file, indent=1, sort_keys=True)
 

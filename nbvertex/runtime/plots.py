@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import deltas, headings
+from . import container, deltas, headings
 from .closure import OUTSIDE
 from .jobs import Done, Job
 from .orders import Order
@@ -54,7 +55,7 @@ class Plot:
             scratch: a folder for what is big.
         """
         order = self.order
-        artifacts, blobs = deltas.hand_out(self.held, scratch)
+        artifacts, blobs = deltas.hand_out([_as_here(one, place, scratch) for one in self.held], scratch)
         task = None if self.task is None else {**self.task, "first": len(blobs)}
         if self.rounds:
             told, more = self._left(scratch)
@@ -111,11 +112,37 @@ class Plot:
             draws=order.draws,
             seen=self.seen,
             after=self.after,
+            place=place,
             read=tuple(sorted(path for path in inside if not path.startswith(".."))),
             round=self.round,
             item=self.item,
             written=tuple(done.told.get("written", ())),
         )
+
+
+def _as_here(held: deltas.Held, place: str, scratch: str) -> deltas.Held:
+    """An artifact with a working folder below that of its step, as one with the same below this."""
+    if (
+        held.format != "json"
+        or held.place in ("", place)
+        or not any(e.endswith(":@cwd") for e in held.entries)
+    ):
+        return held
+    with open(held.path, "rb") as file:
+        found = container.read_bytes(file.read(), held.digest)
+    values = [_moved(value, held.place, place) for value in json.loads(bytes(found.stream))]
+    stream = json.dumps(values, separators=(",", ":")).encode()
+    data = b"".join(bytes(part) for part in container.pieces("json", held.entries, stream, []))
+    digest = hashlib.sha256(data).hexdigest()
+    os.makedirs(os.path.join(scratch, deltas.VALUES), exist_ok=True)
+    with open(os.path.join(scratch, deltas.VALUES, digest), "wb") as file:
+        file.write(data)
+    return replace(held, digest=digest, size=len(data), folder=scratch)
+
+
+def _moved(value: Any, before: str, now: str) -> Any:
+    inside = isinstance(value, str) and (value == before or value.startswith(before + os.sep))
+    return now + value[len(before) :] if inside else value
 
 
 def plot(

@@ -19,9 +19,13 @@ _NOT_FILES = frozenset({"__pycache__", ".ipynb_checkpoints"})
 
 
 @contextmanager
-def folder() -> Iterator[str]:
-    """An empty folder, gone afterwards; always the same one where no other step of this machine works in it."""
-    path = PLACE
+def folder(environ: Mapping[str, str]) -> Iterator[str]:
+    """An empty folder, gone afterwards; always the same one where no other step of this machine works in it.
+
+    Args:
+        environ: may say in ``NBVERTEX_PLACE`` which one.
+    """
+    path = environ.get("NBVERTEX_PLACE") or PLACE
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.mkdir(path)

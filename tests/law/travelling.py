@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,6 +101,7 @@ class Abroad:
             rounds=rounds,
             values=self.values,
             item=item,
+            environ={**os.environ, "NBVERTEX_PLACE": str(self.folder / "work")},
         )
         ends: list[tuple[worker.Result, str]] = []
 
