@@ -56,6 +56,7 @@ DOORS = {
     "msgspec": ANYWHERE,  # the model's own language
     "nbclient": {"straight"},
     "nbformat": {"notebook", "papermill_engine"},
+    "packaging": {"emulator"},  # of the environment that an image is mapped to, where it has it
     "papermill": {"papermill_engine", "straight"},
     "pytest": {"pytest_plugin"},
     "requests": {"vertex"},
