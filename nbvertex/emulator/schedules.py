@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import Any
 
 from nbvertex.emulator.calls import Call, Table
@@ -14,6 +16,7 @@ from nbvertex.emulator.states import FINAL
 from nbvertex.emulator.world import World
 
 ACTIVE, PAUSED, COMPLETED = 1, 2, 3
+FAULT_PAUSE = 5.0
 PATIENCE = 0.2  # seconds between two looks whether a run that holds up another has ended
 RUNS = "schedule-runs"
 PIPELINE = "/google.cloud.aiplatform.v1.PipelineService/CreatePipelineJob"
@@ -131,8 +134,16 @@ class Schedules:
 
     def turn(self, now: float) -> float | None:
         """As `background.Turn`: begin what is due."""
-        wanted = [self._look(schedule, now) for schedule in self._world.store.all("schedules")]
+        wanted = [self._looked(schedule, now) for schedule in self._world.store.all("schedules")]
         return min((moment for moment in wanted if moment is not None), default=None)
+
+    def _looked(self, schedule: Message, now: float) -> float | None:
+        """As `_look`, so that one schedule's fault does not stop the others."""
+        try:
+            return self._look(schedule, now)
+        except Exception:  # a fault of ours; it is told, and tried again
+            traceback.print_exc(file=sys.stderr)
+            return now + FAULT_PAUSE
 
     def _look(self, schedule: Message, now: float) -> float | None:
         """Begin what is due of one schedule; when it wants to be looked at again."""
@@ -146,7 +157,10 @@ class Schedules:
             if due > now:
                 return due
             active = self._active(schedule)
-            limits = (schedule.max_concurrent_run_count, schedule.max_concurrent_active_run_count)
+            limits = (
+                schedule.max_concurrent_run_count,
+                getattr(schedule, "max_concurrent_active_run_count", 0),
+            )
             full = len(active) >= min(limit for limit in limits if limit)
             if full and (schedule.allow_queueing or any(began >= due for began in active.values())):
                 return now + PATIENCE  # it is queued, or only seems to overlap because the clock has jumped
