@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import modules, probes, registries, session, sources, tallies
-from .probes import MADE, Probe
+from . import machinery, modules, probes, registries, session, sources, tallies
+from .machinery import MADE
+from .probes import Probe
 
-PROBES = (*probes.PROBES, *tallies.TALLIES)
+PROBES = (*probes.PROBES, *machinery.MACHINERY, *tallies.TALLIES)
 
 # before anything is imported for a value, in this order
 FIRST = (

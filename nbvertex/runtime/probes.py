@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.machinery
 import os
 import sys
-import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import chance, replaced, streams
+from . import chance, replaced
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Probe:
 # ------------------------------------------------------------------------------------------- random numbers
 
 
-def _words(*words: str) -> Callable[[Any, str], bool]:
+def words(*words: str) -> Callable[[Any, str], bool]:
     """Nothing was done yet where none of these words stands in the cells."""
     return lambda value, text: not any(word in text for word in words)
 
@@ -236,17 +234,6 @@ def _interpreter_put(value: Any) -> None:
     sys.dont_write_bytecode = bytecode
 
 
-def _streams_get() -> dict[str, Any]:
-    """What cells have put in the place of the standard streams."""
-    found = {name: getattr(sys, name) for name in ("stdout", "stderr")}
-    return {name: stream for name, stream in found.items() if streams.standard.get(name) is not stream}
-
-
-def _streams_put(put: dict[str, Any]) -> None:
-    for name, stream in put.items():
-        setattr(sys, name, stream)
-
-
 def _argv_get() -> list[str]:
     return list(sys.argv)
 
@@ -323,6 +310,14 @@ def _builtins_put(added: dict[str, Any]) -> None:
 _NOTHING = object()
 
 
+def working_folder() -> str:
+    """Where we are; empty where that folder has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
 def _attribute(module: str, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
     def get() -> Any:
         return getattr(sys.modules[module], name)
@@ -355,84 +350,6 @@ def _calls(module: str, getter: str, setter: str) -> tuple[Callable[[], Any], Ca
     return get, put
 
 
-def _finalizers_get() -> list[Any]:
-    """The calls that are made when an object of the notebook's dies, whoever holds them."""
-    registry = sys.modules["weakref"].finalize._registry
-    return [one for one, info in registry.items() if type(info.weakref()).__module__ == "__main__"]
-
-
-def _finalizers_put(finalizers: list[Any]) -> None:
-    """They are there as soon as they have arrived."""
-
-
-def _made_get() -> dict[str, Any]:
-    """Modules that cells have put together and registered by hand."""
-    return {
-        name: module
-        for name, module in list(sys.modules.items())
-        if type(module) is types.ModuleType and name != "__main__" and _is_handmade(module)
-    }
-
-
-def _is_handmade(module: types.ModuleType) -> bool:
-    known = vars(module)
-    return known.get("__spec__") is None and known.get("__file__") is None and known.get("__loader__") is None
-
-
-def _made_put(modules: dict[str, Any]) -> None:
-    sys.modules.update(modules)
-
-
-def _finders_get() -> list[tuple[bool, Any]]:
-    """What cells have put among the finders of modules, and whether it stands before Python's own."""
-    found, before = [], True
-    for finder in sys.meta_path:
-        before = before and finder is not importlib.machinery.BuiltinImporter
-        if "__main__" in (type(finder).__module__, getattr(finder, "__module__", "")):
-            found.append((before, finder))
-    return found
-
-
-def _finders_put(finders: list[tuple[bool, Any]]) -> None:
-    first = [finder for before, finder in finders if before]
-    sys.meta_path[:] = [*first, *sys.meta_path, *(finder for before, finder in finders if not before)]
-
-
-def _collected_get() -> list[Any]:
-    import gc
-
-    return [call for call in gc.callbacks if getattr(call, "__module__", "") == "__main__"]
-
-
-def _collected_put(callbacks: list[Any]) -> None:
-    import gc
-
-    gc.callbacks.extend(callbacks)
-
-
-def _limits_get() -> dict[str, tuple[int, int]]:
-    resource = sys.modules["resource"]
-    names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
-    return {name: resource.getrlimit(getattr(resource, name)) for name in names}
-
-
-def _limits_put(limits: dict[str, tuple[int, int]]) -> None:
-    resource = sys.modules["resource"]
-    for name, limit in limits.items():
-        if resource.getrlimit(getattr(resource, name)) != limit:
-            resource.setrlimit(getattr(resource, name), limit)
-
-
-def _tracing_get() -> int:
-    tracemalloc = sys.modules["tracemalloc"]
-    return int(tracemalloc.get_traceback_limit()) if tracemalloc.is_tracing() else 0
-
-
-def _tracing_put(frames: int) -> None:
-    tracemalloc = sys.modules["tracemalloc"]
-    tracemalloc.start(frames) if frames else tracemalloc.stop()
-
-
 def _units_get() -> Any:
     return dict(sys.modules["matplotlib.units"].registry)
 
@@ -445,21 +362,18 @@ def _fresh_units(converters: dict[Any, Any], text: str) -> bool:
     return not any(type(one).__module__.startswith("pandas") for one in converters.values())
 
 
-MADE = Probe("@made", "sys", _made_get, _made_put)
-"""Looked at only where cells have to do with `sys.modules`: there are very many."""
-
 PROBES: tuple[Probe, ...] = (
-    Probe("@cwd", "os", os.getcwd, os.chdir),
+    Probe("@cwd", "os", working_folder, os.chdir),
     Probe("@random", "random", *_calls("random", "getstate", "setstate"), idle=chance.only_drew),
     Probe("@numpy.random", "numpy.random", *_calls("numpy.random", "get_state", "set_state"), _fresh_numpy),
-    Probe("@torch", "torch", _torch_get, _torch_put, _words("seed", "torch")),
-    Probe("@pandas.options", "pandas", _pandas_options, _set_pandas_options, _words("option")),
+    Probe("@torch", "torch", _torch_get, _torch_put, words("seed", "torch")),
+    Probe("@pandas.options", "pandas", _pandas_options, _set_pandas_options, words("option")),
     Probe(
         "@numpy.options",
         "numpy",
         _numpy_options,
         _set_numpy_options,
-        _words("printoptions", "seterr", "bufsize"),
+        words("printoptions", "seterr", "bufsize"),
     ),
     Probe("@matplotlib.rcParams", "matplotlib", _rc_params, _set_rc_params, _fresh_rc_params),
     Probe(
@@ -467,29 +381,21 @@ PROBES: tuple[Probe, ...] = (
         "matplotlib",
         _backend_get,
         _backend_put,
-        _words("backend", "use(", "%matplotlib"),
+        words("backend", "use(", "%matplotlib"),
     ),
-    Probe("@decimal", "decimal", _decimal_get, _decimal_put, _words("decimal", "context")),
+    Probe("@decimal", "decimal", _decimal_get, _decimal_put, words("decimal", "context")),
     Probe("@matplotlib.units", "matplotlib.units", _units_get, _units_put, _fresh_units),
-    Probe("@csv", "csv", *_given("csv", "field_size_limit"), _words("field_size_limit")),
-    Probe("@finders", "sys", _finders_get, _finders_put),
-    Probe("@gc.callbacks", "gc", _collected_get, _collected_put),
-    Probe("@limits", "resource", _limits_get, _limits_put, _words("rlimit")),
-    Probe("@tracemalloc", "tracemalloc", _tracing_get, _tracing_put),
-    Probe("@finalizers", "weakref", _finalizers_get, _finalizers_put),
+    Probe("@csv", "csv", *_given("csv", "field_size_limit"), words("field_size_limit")),
     Probe("@showwarning", "warnings", *_attribute("warnings", "showwarning")),
     Probe("@warnings", "warnings", _warnings_get, _warnings_put),
     Probe("@logging", "logging", _logging_get, _logging_put),
     Probe("@interpreter", "sys", _interpreter_get, _interpreter_put),
-    Probe("@stdout", "sys", _streams_get, _streams_put),
     Probe("@argv", "sys", _argv_get, _argv_put),
-    Probe(
-        "@multiprocessing", "multiprocessing", _start_method_get, _start_method_put, _words("start_method")
-    ),
+    Probe("@multiprocessing", "multiprocessing", _start_method_get, _start_method_put, words("start_method")),
     Probe("@umask", "os", _umask_get, _umask_put),
     Probe("@signals", "signal", _signals_get, _signals_put),
-    Probe("@locale", "locale", _locale_get, _locale_put, _words("locale")),
+    Probe("@locale", "locale", _locale_get, _locale_put, words("locale")),
     Probe("@builtins", "builtins", _builtins_get, _builtins_put),
-    Probe("@tempdir", "tempfile", *_attribute("tempfile", "tempdir"), _words("tempdir")),
+    Probe("@tempdir", "tempfile", *_attribute("tempfile", "tempdir"), words("tempdir")),
     Probe("@socket.timeout", "socket", *_calls("socket", "getdefaulttimeout", "setdefaulttimeout")),
 )

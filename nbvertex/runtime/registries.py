@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import ast
 import codecs
-import contextlib
 import importlib.machinery
 import opcode
 import re
@@ -15,24 +14,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from . import definitions, modules, singletons
+from . import definitions, modules, tables
 from .sources import VERBS, Code, resolve
 
-Path = tuple[Any, ...]
-Change = tuple[Path, str, Any, tuple[Any, ...]]
-"""Where in the module, what is there (``items``, ``list`` or ``set``), its new contents, keys that are gone."""
-
+_BETTER = {
+    "@in:sklearn._config": "@sklearn.options",
+    "@in:torch._tensor_str": "@torch.print",
+}  # told better there
 _STORE = opcode.opmap["STORE_ATTR"]
 _OF_OTHERS = frozenset(  # what is carried elsewhere, or is nobody's business
     "numpy random decimal os posixpath sys builtins locale warnings gc signal threading time IPython __main__ atexit asyncio "
     "pandas._config matplotlib.pyplot importlib linecache re typing functools nbvertex nbvertex_runtime".split()
 )
-_OWN = frozenset(
-    {"_handlers", "_handlerList", "root", "rcParams", "rcParamsDefault", "rcParamsOrig", "options"}
-)
-_SCALARS = (type(None), bool, int, float, complex, str, bytes)
-_DEEPEST = 3
-_MOST = 20_000  # items of one module that are looked at
 
 
 # ------------------------------------------------------------------------------------ which modules may be changed
@@ -48,7 +41,7 @@ class Wanted:
         """One more: all modules that a dotted path leads through."""
         parts = path.split(".")
         names = [".".join(parts[: number + 1]) for number in range(len(parts))]
-        if not _OWN.isdisjoint(parts) or any(name in _OF_OTHERS for name in names):
+        if not tables.OWN.isdisjoint(parts) or any(name in _OF_OTHERS for name in names):
             return
         for number, name in enumerate(names):
             calls = self.modules.setdefault(name, set())
@@ -148,181 +141,6 @@ class _Known:
         return ".".join([self.names[node.id], *reversed(parts)])
 
 
-# -------------------------------------------------------------------------------------------- what a module holds
-
-
-@dataclass
-class Snapshot:
-    """What the tables of a module held.
-
-    Args:
-        contents: where each table is -> the table, and a copy of it.
-    """
-
-    contents: dict[Path, tuple[Any, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, module: types.ModuleType) -> Snapshot:
-        """Look at a module now."""
-        made = cls()
-        made._look((), module, 0)
-        return made
-
-    def _look(self, path: Path, table: Any, depth: int) -> None:
-        copy = _copy(table)
-        if copy is None or len(self.contents) > _MOST or len(copy) > _MOST:
-            return
-        if copy or depth < _DEEPEST:
-            self.contents[path] = (table, copy)
-        if depth < _DEEPEST and not isinstance(copy, set):
-            for key, value in copy.items() if isinstance(copy, dict) else enumerate(copy):
-                if _is_table(value) and not (type(key) is str and _is_private(key)):
-                    self._look((*path, key), value, depth + 1)
-
-    def changes(self) -> list[Change]:
-        """What is otherwise now."""
-        found: list[Change] = []
-        for path, (table, copy) in self.contents.items():
-            now = _copy(table)
-            if isinstance(now, dict):
-                changed = {k: v for k, v in now.items() if k not in copy or not _same(v, copy[k])}
-                gone = tuple(key for key in copy if key not in now and _inside(table, key) is None)
-                changed |= {k: _inside(table, k) for k in copy if k not in now and k not in gone}
-                changed = {k: v for k, v in changed.items() if not (type(k) is str and _is_private(k))}
-                if changed or gone:
-                    found.append((path, "items", changed, gone))
-            elif now is not None and (len(now) != len(copy) or not all(map(_same, now, copy))):
-                found.append((path, type(now).__name__, now, ()))
-        return found
-
-
-def _copy(table: Any) -> Any:
-    """A shallow copy of what is in a table; None where it is none."""
-    kind = type(table)
-    if issubclass(kind, dict):
-        return dict.copy(table)
-    if kind in (list, tuple):
-        return list(table)
-    if kind is set:
-        return set(table)
-    if kind is types.ModuleType:
-        return {k: v for k, v in vars(table).items() if _may_go(v)}
-    if not _is_table(table):
-        return None
-    with contextlib.suppress(Exception):  # whatever a strange object's own code raises
-        slots = {s: getattr(table, s) for c in kind.__mro__ for s in _slots(c) if hasattr(table, s)}
-        return {**getattr(table, "__dict__", {}), **slots}
-    return None
-
-
-def _slots(cls: type) -> Iterable[str]:
-    slots = vars(cls).get("__slots__", ())
-    return [slots] if isinstance(slots, str) else [s for s in slots if not s.startswith("__")]
-
-
-def _is_table(value: Any) -> bool:
-    """Is it a container, or a library's own object that may hold some?"""
-    kind = type(value)
-    if kind in _SCALARS or issubclass(kind, type | types.ModuleType):
-        return False
-    if issubclass(kind, dict) or kind in (list, set, tuple):
-        return True
-    return kind.__module__ not in _NO_TABLES or kind.__name__ == "_local"
-
-
-_NO_TABLES = (
-    "builtins",
-    "functools",
-    "types",
-    "typing",
-    "re",
-    "_thread",
-    "weakref",
-    "_weakrefset",
-    "numpy",
-    "logging",
-    "enum",
-    "abc",
-)
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("__") or "cache" in name.lower() or name in _OWN
-
-
-def _may_go(value: Any) -> bool:
-    """Modules that are loaded later, and the functions that come from them, are no change."""
-    if isinstance(value, types.ModuleType):
-        return False
-    return not (isinstance(value, type | types.FunctionType) and definitions.is_importable(value))
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is type(other) and type(one) in _SCALARS and one == other)
-
-
-# ------------------------------------------------------------------------------------------------ setting it again
-
-
-def merged(old: Iterable[Change], new: Iterable[Change]) -> list[Change]:
-    """Changes one after the other, as one."""
-    found: dict[Path, Change] = {change[0]: change for change in old}
-    for path, kind, contents, gone in new:
-        before = found.get(path)
-        if before is not None and kind == "items":
-            contents = {k: v for k, v in before[2].items() if k not in gone} | contents
-            gone = tuple(k for k in dict.fromkeys([*before[3], *gone]) if k not in contents)
-        found[path] = (path, kind, contents, gone)
-    return list(found.values())
-
-
-def _note(changes: Iterable[Change]) -> None:
-    for _, kind, contents, _ in changes:
-        for value in contents.values() if kind == "items" else contents:
-            singletons.put_there(value)
-
-
-def put(module: types.ModuleType, changes: Sequence[Change]) -> None:
-    """Change a module's tables in place, as the cells did."""
-    _note(changes)
-    for path, kind, contents, gone in changes:
-        table: Any = module
-        for key in path:
-            table = _inside(table, key)
-        if table is None:
-            continue
-        if kind == "list":
-            table[:] = contents
-        elif kind == "set":
-            table.clear()
-            table.update(contents)
-        else:
-            _put_items(table, contents, gone)
-
-
-def _inside(table: Any, key: Any) -> Any:
-    if isinstance(table, dict):
-        return table.get(key)
-    if isinstance(table, list | tuple):
-        return table[key] if key < len(table) else None
-    return getattr(table, key, None)
-
-
-def _put_items(table: Any, contents: dict[Any, Any], gone: Iterable[Any]) -> None:
-    for key in gone:
-        if isinstance(table, dict):
-            table.pop(key, None)
-        elif hasattr(table, key):
-            delattr(table, key)
-    own = table if isinstance(table, dict) else getattr(table, "__dict__", {})
-    slots = {slot for cls in type(table).__mro__ for slot in _slots(cls)}
-    for key, value in contents.items():
-        if key in slots:
-            object.__setattr__(table, key, value)
-        else:
-            dict.__setitem__(own, key, value)
-
-
 # --------------------------------------------------------------------------------------------------- over a step
 
 
@@ -338,15 +156,15 @@ class Registries:
         self._classes: list[
             tuple[type, list[type]]
         ] = []  # abstract classes, and what is registered with them
-        self._pending: dict[str, list[Change]] = {}  # of modules that are not imported yet
-        self._applied: dict[str, list[Change]] = {}
+        self._pending: dict[str, list[tables.Change]] = {}  # of modules that are not imported yet
+        self._applied: dict[str, list[tables.Change]] = {}
         self._wanted = Wanted()
-        self._seen: dict[str, Snapshot] = {}
+        self._seen: dict[str, tables.Snapshot] = {}
 
     def apply(self, values: Mapping[str, Any]) -> None:
         """Set what earlier steps left, in modules that are there; in others, when they are imported."""
         for name, changes in values.items():
-            if name.startswith("@in:"):
+            if name.startswith("@in:") and _BETTER.get(name) not in values:
                 self._pending[name.removeprefix("@in:")] = changes
         for name in list(self._pending):
             if name in sys.modules:
@@ -373,7 +191,7 @@ class Registries:
     def _imported(self, name: str) -> None:
         changes = self._pending.pop(name, None)
         if changes is not None:
-            put(sys.modules[name], changes)
+            tables.put(sys.modules[name], changes)
             self._applied[name] = changes
         for one in list(self._wanted.modules):  # what was prepared together comes together
             if one in sys.modules:
@@ -382,7 +200,7 @@ class Registries:
     def _look(self, name: str, module: types.ModuleType) -> None:
         if name in self._seen:
             return
-        self._seen[name] = Snapshot.of(module)
+        self._seen[name] = tables.Snapshot.of(module)
         if modules.is_own(module):
             paths = {path for f in _functions_of(module) if _changes_something(f) for path in _reached(f)}
             reached = Wanted()
@@ -395,7 +213,7 @@ class Registries:
         for function in self._wanted.modules[name]:  # what it changes lies where it is defined
             home = _home(module, function)
             if home and home not in self._seen and home in sys.modules and not _is_others(home):
-                self._seen[home] = Snapshot.of(sys.modules[home])
+                self._seen[home] = tables.Snapshot.of(sys.modules[home])
 
     def changed(self, text: str, namespace: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
         """What the step left otherwise than it found it.
@@ -411,8 +229,8 @@ class Registries:
             changes = [_without(change, name, others) for change in snapshot.changes()]
             changes = [change for change in changes if change[2] or change[3] or change[1] != "items"]
             if changes:
-                _note(changes)
-                found[f"@in:{name}"] = merged(self._applied.get(name, ()), changes)
+                tables.note(changes)
+                found[f"@in:{name}"] = tables.merged(self._applied.get(name, ()), changes)
         if errors := _ERROR_NAMES.findall(text):
             found["@codecs"] = self._errors | {name: codecs.lookup_error(name) for name in errors}
         if classes := list(self._registered(namespace)):
@@ -433,7 +251,7 @@ class Registries:
                 yield abstract, [cls for cls in classes if cls is not None and cls.__module__ == "__main__"]
 
 
-def _without(change: Change, module: str, others: Mapping[str, Any]) -> Change:
+def _without(change: tables.Change, module: str, others: Mapping[str, Any]) -> tables.Change:
     path, kind, contents, gone = change
     if path or kind != "items":
         return change

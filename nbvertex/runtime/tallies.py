@@ -40,7 +40,7 @@ _SKLEARN_IDS = ("_CONTAINER_ID_COUNTER.count", "_ESTIMATOR_ID_COUNTER.count")
 # --------------------------------------------------------------------------------------------------- options
 
 
-def _words(*words: str) -> Callable[[Any, str], bool]:
+def words(*words: str) -> Callable[[Any, str], bool]:
     return lambda value, text: not any(word in text for word in words)
 
 
@@ -150,12 +150,10 @@ TALLIES: tuple[Probe, ...] = (
     _counts("sklearn.utils._estimator_html_repr", *_SKLEARN_IDS),
     _counts("bokeh.util.serialization", "_simple_id", start=999),
     _counts("sympy.core.symbol", "Dummy._count", "Dummy._base_dummy_index"),
-    Probe("@sklearn.options", "sklearn", _sklearn_get, _sklearn_put, _words("set_config")),
-    Probe(
-        "@torch.print", "torch._tensor_str", _torch_print_get, _torch_print_put, _words("set_printoptions")
-    ),
-    Probe("@jax.options", "jax", _jax_get, _jax_put, _words("config")),
-    Probe("@xarray.options", "xarray.core.options", _xarray_get, _xarray_put, _words("set_options")),
+    Probe("@sklearn.options", "sklearn", _sklearn_get, _sklearn_put, words("set_config")),
+    Probe("@torch.print", "torch._tensor_str", _torch_print_get, _torch_print_put, words("set_printoptions")),
+    Probe("@jax.options", "jax", _jax_get, _jax_put, words("config")),
+    Probe("@xarray.options", "xarray.core.options", _xarray_get, _xarray_put, words("set_options")),
     Probe(f"@{_SEEDS}", _KERAS, _keras_get, _keras_put, lambda value, text: not value),
     Probe("@tensorflow", _TENSORFLOW, _tensorflow_get, _tensorflow_put, lambda value, text: value[0] is None),
 )
