@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import modules, pickler
+from . import modules, pickler, probes
 
 _TOUCHED = ("get_ipython", "%", "InteractiveShell", "IPython", "register_")
 
@@ -348,6 +348,14 @@ def forbidden(session: Session, text: str) -> list[tuple[str, str, str]]:
     for name, asked in (("sys.settrace", sys.gettrace()), ("sys.setprofile", sys.getprofile())):
         if getattr(asked, "__module__", None) == "__main__":
             found.append(("a function that sees every call", name, f"{name}(None) before the step ends"))
+    if not probes.working_folder():
+        found.append(
+            (
+                "a working folder that was removed",
+                "os.getcwd()",
+                "go to another one (os.chdir) before the step ends",
+            )
+        )
     if "addaudithook" in text:
         found.append(
             ("a function that hears every event", "sys.addaudithook", "add it in the step that needs it")
