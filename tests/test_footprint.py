@@ -102,6 +102,13 @@ CASES = {
         [cell("!true", "step:a")],
         ["a cell 1 ? it starts programs, and what those read and write is not seen"],
     ),
+    "rounds": (
+        [
+            cell("names = ['raw.csv', 'old.txt']", "step:a"),
+            cell("open(name).read()\nopen(name + '.out', 'w').close()", "step:b", "each:name in names"),
+        ],
+        ["b cell 2 add in:old.txt", "add in:raw.csv", "add out:old.txt.out", "add out:raw.csv.out"],
+    ),
     "fails": (
         [cell("open('raw.csv').read()\n1 / 0", "step:a")],
         ["a cell 1 add in:raw.csv", "? it has not run to its end"],

@@ -84,9 +84,15 @@ def learn(path: str, pipeline: Pipeline) -> Learned:
 
 
 def _touched(lineage: Lineage, run: Run) -> dict[str, Touched]:
-    rows = {row.name: row for row in lineage.steps(run.id) if row.finished and row.state != "skipped"}
-    outcomes = lineage.outcomes(row.outcome for row in rows.values() if row.outcome is not None)
-    return {name: outcomes[row.outcome].touched for name, row in rows.items() if row.outcome in outcomes}
+    """What each step that ended well touched, in all its rounds."""
+    rows = [row for row in lineage.steps(run.id) if row.finished and row.state != "skipped"]
+    outcomes = lineage.outcomes(row.outcome for row in rows if row.outcome is not None)
+    found: dict[str, Touched] = {}
+    for row in rows:
+        if row.outcome in outcomes:
+            now, more = found.get(row.name, Touched()), outcomes[row.outcome].touched
+            found[row.name] = Touched(read=now.read + more.read, written=now.written + more.written)
+    return found
 
 
 def _changed(run: Run, now: Pipeline) -> set[str]:
