@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
-from .probes import Probe
+from .probes import Probe, words
 
 # --------------------------------------------------------------------------------------------------- numbers
 
@@ -38,10 +37,6 @@ def _at(owner: Any, path: str) -> Any:
 _SKLEARN_IDS = ("_CONTAINER_ID_COUNTER.count", "_ESTIMATOR_ID_COUNTER.count")
 
 # --------------------------------------------------------------------------------------------------- options
-
-
-def words(*words: str) -> Callable[[Any, str], bool]:
-    return lambda value, text: not any(word in text for word in words)
 
 
 def _sklearn_get() -> dict[str, Any]:
