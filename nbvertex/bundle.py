@@ -9,12 +9,13 @@ import lzma
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbvertex import imports, keys, requirements, travel
+from nbvertex import hashes, imports, keys, requirements, travel
 from nbvertex.beside import Beside
 from nbvertex.errors import Place, Problem, ProblemsFound
+from nbvertex.hashes import Hashes
 from nbvertex.imports import Imported
 from nbvertex.pipeline import Pipeline, Step
 from nbvertex.requirements import Installed, Pins
@@ -46,6 +47,7 @@ class Bundle:
         kit: the runtime and what lies beside the notebook, as a compressed archive; the same for the same input.
         python: the version of Python, like ``3.12``.
         beside: the paths of what was taken from beside the notebook.
+        hashes: of distributions, where a lock file tells them.
         warnings: what is odd but no error.
     """
 
@@ -55,6 +57,7 @@ class Bundle:
     kit: bytes
     python: str
     beside: tuple[str, ...] = ()
+    hashes: Hashes = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 
     @property
@@ -96,6 +99,7 @@ def make(pipeline: Pipeline, folder: Path, installed: Installed, python: str) ->
         archive(files),
         ".".join(python.split(".")[:2]),
         tuple(sorted(making.beside.files)),
+        hashes.found(folder),
         tuple(making.problems),
     )
 

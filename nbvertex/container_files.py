@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbvertex import templating
+from nbvertex import hashes, templating
 from nbvertex.bundle import Bundle
 
 
@@ -12,9 +12,15 @@ def files(bundle: Bundle) -> dict[str, str]:
     Args:
         bundle: the pipeline as it travels.
     """
-    values = {"python": bundle.python, "notebook": bundle.pipeline.notebook, "name": bundle.pipeline.name}
+    lines = requirements(bundle)
+    locked = hashes.locked(lines, bundle.hashes)
+    values = {
+        "python": bundle.python,
+        "notebook": bundle.pipeline.notebook,
+        "options": ["--require-hashes"] if locked else [],
+    }
     return {
-        "requirements.txt": "".join(f"{line}\n" for line in requirements(bundle)),
+        "requirements.txt": "".join(f"{line}\n" for line in locked or lines),
         "Dockerfile": templating.render("container/Dockerfile.jinja", values),
         "cloudbuild.yaml": templating.render("container/cloudbuild.yaml.jinja", values),
     }
