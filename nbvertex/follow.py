@@ -255,9 +255,7 @@ class Following:
     def _read(self, *, now: bool = False) -> None:
         if not (now or self._logs.due()):
             return
-        owners = {
-            name.rpartition("/")[2]: step for step, seen in self.submission.seen.items() for name in seen.jobs
-        }
+        owners = remote_state.owners(self.submission)
         jobs = [name for seen in self.submission.seen.values() for name in seen.jobs]
         for line in self._logs.read(jobs):
             step = owners.get(line.job, self.steps[0])

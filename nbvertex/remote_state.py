@@ -188,6 +188,18 @@ def _inside(
     return replace(submission, seen=seen)
 
 
+def owners(submission: Submission) -> dict[str, str]:
+    """Id of a custom job -> the step whose lines it prints: of several in one job the one that is running, or came last."""
+    found: dict[str, str] = {}
+    for step, seen in submission.seen.items():
+        for name in seen.jobs:
+            ident = name.rpartition("/")[2]
+            before = submission.seen[found[ident]].state if ident in found else "queued"
+            if before == "queued" or (before == "done" and seen.state in ("running", "done", "failed")):
+                found[ident] = step
+    return found
+
+
 def closed(submission: Submission, now: Callable[[], float]) -> Submission:
     """The submission with its own state, which follows from those of its jobs."""
     state = settled(submission.jobs)

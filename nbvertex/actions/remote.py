@@ -129,6 +129,7 @@ def logs(
         UsageError: there is no such step.
         RemoteError: the log cannot be read.
     """
+    from nbvertex import remote_state
     from nbvertex.follow import LOOKING
     from nbvertex.logs import Logs
 
@@ -142,13 +143,12 @@ def logs(
         raise RemoteError(f"the log cannot be read: {trouble}")
     said: list[str] = []
     with _means(home, submission, said.append, door) as means:
-        owners = {name: one for one, seen in submission.seen.items() for name in seen.jobs}
-        wanted = [name for name, owner in owners.items() if step in (None, owner)]
+        owners = remote_state.owners(submission)
+        wanted = [name for one, seen in submission.seen.items() if step in (None, one) for name in seen.jobs]
         reading = Logs(
             means.door, means.patience(LOOKING), str(submission.where.project), said.append, means.now
         )
-        by_job = {name.rpartition("/")[2]: owner for name, owner in owners.items()}
-        found = [(by_job.get(line.job, ""), line) for line in reading.read(wanted)]
+        found = [(owners.get(line.job, ""), line) for line in reading.read(wanted)]
     if said:
         raise RemoteError(said[0])
     return found
