@@ -10,6 +10,7 @@ import msgspec
 
 from nbvertex.errors import RemoteError, UsageError
 from nbvertex.home import Home
+from nbvertex.pipeline import Record
 from nbvertex.service import link
 
 if TYPE_CHECKING:
@@ -201,8 +202,15 @@ def links(submission: Submission) -> list[str]:
 
 def as_json(submission: Submission) -> dict[str, Any]:
     """A submission as JSON; what was sent is left out: `submit --dry-run` prints it."""
-    said: dict[str, Any] = msgspec.to_builtins(submission)
-    said["steps"] = [{"step": name, **seen} for name, seen in said.pop("seen").items()]
-    said["jobs"] = [{k: v for k, v in job.items() if k != "body"} for job in said["jobs"]]
-    said.pop("tasks")
-    return {"where": "vertex", **said, "links": links(submission)}
+    said = {
+        name: getattr(submission, name)
+        for name in submission.__struct_fields__
+        if name not in ("tasks", "seen", "jobs")
+    }
+    steps = [{"step": name, **_fields(seen)} for name, seen in submission.seen.items()]
+    jobs = [{k: v for k, v in _fields(job).items() if k != "body"} for job in submission.jobs]
+    return {"where": "vertex", **said, "steps": steps, "jobs": jobs, "links": links(submission)}
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__struct_fields__}
