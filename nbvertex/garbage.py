@@ -13,7 +13,7 @@ from nbvertex.database import Database, Transaction
 from nbvertex.home import Home, writing
 from nbvertex.ledger import lock_of
 from nbvertex.locks import is_held
-from nbvertex.submissions import ENDED
+from nbvertex.service import ENDED
 
 RECENT = (
     3600.0  # seconds for which a file is left alone that no row names yet: a running step may be writing it
