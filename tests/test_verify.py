@@ -124,6 +124,19 @@ def test_texts_of_programs_come_as_they_come() -> None:
     assert compared(side({1: "a\nb\n"}), side({1: "b\na\n"})).differences
 
 
+def test_how_much_garbage_there_was_does_not_count() -> None:
+    """What else such a cell shows does."""
+    step = Step(name="a", cells=(Cell(position=1, source="print(1)\ngc.collect()"),))
+    pipeline = Pipeline(name="nb", notebook="nb.ipynb", steps=(step,))
+
+    def ran(text: str, count: int) -> Side:
+        result = {"output_type": "execute_result", "data": {"text/plain": str(count)}, "metadata": {}}
+        return Side(outputs={1: (stream(text), result)}, counts={1: 1}, values={})
+
+    assert not compare(pipeline, ran("1", 12), ran("1", 470), Aside()).differences
+    assert compare(pipeline, ran("1", 12), ran("2", 12), Aside()).differences
+
+
 def test_what_is_set_aside_is_not_compared() -> None:
     """Cells, names and files; a failure in such a cell too."""
     other = side({1: "won", 2: "", 4: "four"}, values={**TYPES, "x": ("int", "d2", "2")})
