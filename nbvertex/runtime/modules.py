@@ -265,6 +265,8 @@ def own_modules() -> Iterator[tuple[str, types.ModuleType]]:
         path = getattr(module, "__file__", None)
         if not isinstance(path, str) or not path.endswith(".py") or name.startswith("nbvertex"):
             continue
+        if name in _SITES:
+            continue
         if name not in _verdicts:
             _verdicts[name] = not (
                 os.path.realpath(path).startswith(installed_folders()) or _is_made_up(module)
@@ -274,6 +276,7 @@ def own_modules() -> Iterator[tuple[str, types.ModuleType]]:
 
 
 _verdicts: dict[str, bool] = {}
+_SITES = ("sitecustomize", "usercustomize")  # Python's own start in an environment, wherever they lie
 
 
 def _is_made_up(module: types.ModuleType) -> bool:
