@@ -94,7 +94,7 @@ def _run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs) -> Ran
         return _left_out(order, out, work.seen)
     scratch = tempfile.mkdtemp(prefix="nbvertex-")
     try:
-        environ = _environ(given.environ, order, given.kit, scratch)
+        environ = _environ(given.environ, order, given.kit)
         with workplace.folder(environ) as place:
             workplace.lay_out(place, os.path.join(given.kit, "beside") if given.kit else None, world.files)
             job = work.job(given.values, place, scratch)
@@ -107,9 +107,9 @@ def _run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs) -> Ran
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _environ(environ: Mapping[str, str], order: Order, kit: str | None, scratch: str) -> dict[str, str]:
+def _environ(environ: Mapping[str, str], order: Order, kit: str | None) -> dict[str, str]:
     """The environment variables of the step's process, which finds what came along and what was installed for it."""
-    installed = needs.install(order.requirements, os.path.join(scratch, "site"))
+    installed = needs.install(order.requirements)
     site = os.path.join(kit, "site") if kit else ""
     found = [installed, site if os.path.isdir(site) else None, environ.get("PYTHONPATH")]
     path = os.pathsep.join(folder for folder in found if folder)

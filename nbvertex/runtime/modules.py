@@ -240,6 +240,9 @@ def _dump(value: Any) -> pickler.Dump | None:
 _installed: tuple[str, ...] | None = None
 
 
+_CALLED = ("site-packages", "dist-packages")
+
+
 def installed_folders() -> tuple[str, ...]:
     """Where packages that are installed lie; everything else is the user's own."""
     global _installed
@@ -247,6 +250,7 @@ def installed_folders() -> tuple[str, ...]:
         paths = {os.path.realpath(p) for p in sysconfig.get_paths().values() if p}
         paths |= {os.path.realpath(p) for p in [*site.getsitepackages(), site.getusersitepackages()]}
         paths.add(os.path.realpath(os.path.dirname(os.__file__)))
+        paths |= {os.path.realpath(p) for p in sys.path if os.path.basename(p) in _CALLED}
         own = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         scripts = os.path.realpath(sysconfig.get_path("scripts"))
         data = os.path.realpath(sysconfig.get_path("data"))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
 _EXACT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;,*]+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+SITE = "site-packages"  # what is in a folder of that name counts as installed
 
 
 class NotInstalled(Exception):
@@ -35,12 +41,11 @@ def _is_there(line: str) -> bool:
     return exact is None or version.partition("+")[0] == exact[2]
 
 
-def install(requirements: Sequence[str], folder: str) -> str | None:
-    """Install what is missing into a folder of its own.
+def install(requirements: Sequence[str]) -> str | None:
+    """Install what is missing, apart from what is there; what was installed before is taken as it is.
 
     Args:
         requirements: what the step needs.
-        folder: where to.
 
     Returns:
         the folder, to be searched first; None where nothing was missing.
@@ -51,11 +56,38 @@ def install(requirements: Sequence[str], folder: str) -> str | None:
     wanted = missing(requirements)
     if not wanted:
         return None
+    digest = hashlib.sha256("\n".join([sys.version, *sorted(wanted)]).encode()).hexdigest()[:16]
+    place = os.path.join(_home(), digest)
+    if not os.path.isdir(place):
+        made = tempfile.mkdtemp(dir=os.path.dirname(place))
+        try:
+            _install(wanted, os.path.join(made, SITE))
+            os.rename(made, place)
+        except OSError:
+            if not os.path.isdir(place):  # no other step was faster
+                raise
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return os.path.join(place, SITE)
+
+
+def _home() -> str:
+    """A folder that nobody else can write to, the same for all steps of this machine where that can be."""
+    place = os.path.join(tempfile.gettempdir(), f"nbvertex-packages-{os.getuid()}")
+    try:
+        os.mkdir(place, 0o700)
+    except FileExistsError:
+        state = os.lstat(place)
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
+            return tempfile.mkdtemp(prefix="nbvertex-")
+    return place
+
+
+def _install(wanted: Sequence[str], folder: str) -> None:
     pinned = [line for line in wanted if _EXACT.fullmatch(line.strip())]  # with all that they need
     for lines, more in ((pinned, ["--no-deps"]), ([line for line in wanted if line not in pinned], [])):
         if lines:
             _run([*_installer(), *more, "--target", folder, *lines])
-    return folder
 
 
 def _installer() -> list[str]:
