@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from nbvertex import service
 from nbvertex.once import Maker
 from nbvertex.patience import Patience
-from nbvertex.runtime import deltas
+from nbvertex.runtime import alone, deltas
 from nbvertex.service import ENDED, Task
 from nbvertex.submissions import Job, StepSeen, Submission, settled
 from nbvertex.vertex import Door
@@ -176,16 +176,23 @@ def _inside(
     seen, reached = dict(submission.seen), True
     for step in job.steps:
         now, known = seen[step], before.seen.get(step)
-        if known is not None and known.state == "done":
+        if known is not None and known.state in ("done", "skipped") and reached:
             seen[step] = known
         elif reached and now.state != "queued" and now.state_url:
-            left = patience.ask(lambda url=now.state_url: door.read(f"{url}/{deltas.STATE}"))  # type: ignore[misc]
+            left = _left(door, patience, now.state_url)
             reached = left is not None
-            seen[step] = replace(now, state="done", error=None) if reached else now
+            seen[step] = replace(now, state=left, error=None) if left else now
         elif not reached:
             state = {"running": "queued", "failed": "skipped"}.get(now.state, now.state)
             seen[step] = replace(now, state=state, error=None)
     return replace(submission, seen=seen)
+
+
+def _left(door: Door, patience: Patience, url: str) -> str | None:
+    """The state of a step, from what it has left: one that was not run has no cells; None: it has not ended well."""
+    if patience.ask(lambda: door.read(f"{url}/{deltas.STATE}")) is None:
+        return None
+    return "skipped" if patience.ask(lambda: door.read(f"{url}/{alone.NOTEBOOK}")) is None else "done"
 
 
 def owners(submission: Submission) -> dict[str, str]:

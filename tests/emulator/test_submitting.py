@@ -282,3 +282,34 @@ def test_runs_here_and_there_are_told_to_the_experiment(
     assert list(table["param.rate"]) == [0.4] * 3
     assert list(table["metric.accuracy"].round(6)) == [0.6] * 3
     assert list(table["metric.loss/test"]) == [0.25] * 3
+
+
+ROUNDS = """\
+# %% tags=["step:load"]
+rates = [0.1, 0.2]
+accuracy = 0.5
+# %% tags=["step:train", "each:lr in rates"]
+score = lr * 2
+print("train", lr)
+# %% tags=["step:boast", "when:accuracy > 0.9"]
+print("good")
+# %% tags=["step:moan", "when:accuracy <= 0.9"]
+print("bad", score)
+"""
+
+
+@pytest.mark.parametrize("target", ["vertex-pipeline", "vertex-job"])
+def test_conditions_and_lists_are_steps_there_too(
+    target: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they are made of at the service: as many steps are told, and the cells show the same."""
+    path = folder / "rounds.py"
+    path.write_text(ROUNDS, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    here = running.run(reading.open_notebook(str(path)))
+    heard: list[RunEvent] = []
+    there = submitting.submit(prepared(path, target), ears=submitting.Ears(heard.append))
+    assert (here.result.error, there.error) == (None, None)
+    assert [one[:2] for one in shown(there.output)] == [one[:2] for one in shown(here.output)]
+    ended = {one.step: one.state for one in heard if isinstance(one, StepChanged)}
+    assert ended == {"load": "done", "train": "done", "boast": "skipped", "moan": "done"}
