@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from nbvertex.follow import Following, Means, cancelled
 from nbvertex.home import Home
 from nbvertex.patience import Fault
 from nbvertex.submissions import Job, Submission, Submissions
-from nbvertex.vertex import Upload
+from nbvertex.vertex import Call, Upload
 
 WHERE = "projects/p/locations/us-central1"
 PROFILE = {
@@ -436,3 +437,65 @@ def test_old_submissions_are_forgotten_and_running_ones_are_not(tmp_path: Path) 
     assert found.runs == ("20261120-1200-aaaaaaaa",)
     assert not folder.exists()
     assert [one.state for one in actions.listed(home)] == ["running"]
+
+
+class Killed(BaseException):
+    """The process is gone from one moment to the next."""
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_whenever_the_command_is_killed_the_job_is_known(kind: str, is_done: bool, tmp_path: Path) -> None:
+    """At each call, before or after it was done: whoever asks later finds the one job, or that there is none."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        home, remote = Home(tmp_path / str(number)), Service(Clock())
+        home.prepare()
+        database = Database(home.database)
+        case = Case(Submissions(database), remote, KINDS[kind])
+
+        def kill(call: Call, at: int, last: int = number, service: Service = remote) -> str | None:
+            if at == last:
+                if is_done:
+                    service._answer(call)
+                raise Killed
+            return None
+
+        remote._fault = kill
+        try:
+            case.run()
+        except Killed:
+            died = True
+        database.close()
+        remote._fault = lambda call, at: None
+        remote.clock.sleep(60.0)
+        (left,) = actions.listed(home)
+        found, trouble = actions.shown(home, left, remote)
+        assert trouble is None
+        assert (len(remote.jobs), found.state) in ((1, "done"), (0, "interrupted")), number
+    assert number > 5
+
+
+def test_random_faults_make_no_two_jobs(book: Submissions) -> None:
+    """A third of all calls goes wrong, in any way, with lists that are behind: each submission is one job, or is known not to be."""
+    ends = {"done": 0, "given up": 0}
+    for seed in range(150):
+        chance = random.Random(seed)
+        wrongs = [chance.choice(PASSING) if chance.random() < 0.33 else None for _ in range(500)]
+        remote = Service(
+            Clock(),
+            lambda call, at, wrongs=wrongs: wrongs[at % 500],
+            behind=chance.choice([0.0, 2.0, 9.0]),
+            lasts=100.0,
+        )  # type: ignore[misc]
+        case = Case(book, remote, KINDS[chance.choice(list(KINDS))])
+        try:
+            done = case.run()
+        except RemoteError:  # twice logged out in a row
+            ends["given up"] += 1
+            assert len(remote.paid) <= 1, seed
+        else:
+            ends["done"] += 1
+            assert (done.state, len(remote.paid)) == ("done", 1), seed
+    assert ends["done"] > 100
