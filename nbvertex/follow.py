@@ -105,8 +105,7 @@ class Following:
         )
         with self._interrupts:
             try:
-                for upload in uploads:
-                    once.uploaded(self.means.door, self._patience(CREATING), upload)
+                self._upload(uploads)
                 self._interrupts.check()
                 self._create_due()
                 on_created(self.submission)
@@ -117,6 +116,15 @@ class Following:
                 self._end("interrupted")
                 raise
         return self.submission
+
+    def _upload(self, uploads: Sequence[Upload]) -> None:
+        try:
+            for upload in uploads:
+                once.uploaded(self.means.door, self._patience(CREATING), upload)
+        except RemoteError as error:
+            jobs = tuple(replace(job, state="failed", error=error.message) for job in self.submission.jobs)
+            self._note(remote_state.closed(replace(self.submission, jobs=jobs), self.means.now))
+            raise
 
     def _sleep(self, seconds: float) -> None:
         with self._interrupts.listening():  # nowhere else: no call is cut in two

@@ -351,6 +351,17 @@ def test_an_interrupt_before_anything_was_sent_leaves_nothing(book: Submissions)
     assert (kept.state, remote.jobs, set(remote.calls)) == ("interrupted", {}, {"put"})
 
 
+def test_an_upload_that_is_refused_is_the_end(book: Submissions) -> None:
+    """No job is created, and the book says why."""
+    remote = Service(Clock(), {1: REFUSED})
+    case = Case(book, remote, KINDS["job"])
+    with pytest.raises(RemoteError, match="permission denied"):
+        Following(case.means, case.submission, ("a",)).run([Upload("b", "n", b"x")])
+    kept = book.get("last")
+    assert kept is not None
+    assert (kept.state, kept.error, remote.calls) == ("failed", "put: permission denied", ["put"])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_cannot_be_cancelled_is_named(kind: str, book: Submissions) -> None:
     """With the command that stops it."""
