@@ -121,7 +121,8 @@ def make(pipeline: Pipeline, bundle: Bundle, image: str | None, name: str) -> Sp
     kit = boot.pieces(bundle.kit)
     making = _Making(bundle, names, kfp_types.kinds(pipeline), kit, image or f"python:{bundle.python}")
     steps = {
-        one.step.name: {part.role: making.component(one, part) for part in one.parts} for one in bundle.steps
+        one.step.name: {part.role: making.component(one, part) for part in one.on(image)}
+        for one in bundle.steps
     }
     return Spec(called, pipeline, bundle.digest, steps, kit)
 

@@ -57,6 +57,12 @@ class Traveller:
     measures: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
 
+    def on(self, image: str | None) -> tuple[Part, ...]:
+        """Its parts, where the steps that name no image run on that one; None: on a plain one of Python."""
+        if self.step.resources.image is None and image is None:
+            return self.parts
+        return tuple(replace(one, said={**one.said, "own_image": True}) for one in self.parts)
+
     def needing(self, requirements: tuple[str, ...]) -> Traveller:
         """The same step, for which these must be installed."""
         wanted = {"requirements": list(requirements)}

@@ -98,6 +98,8 @@ def test_resources_retries_and_images(convert: Convert) -> None:
         "accelerator": {"type": "NVIDIA_L4", "count": "2", "resourceType": "NVIDIA_L4", "resourceCount": "2"},
     }  # fmt: skip
     assert container(files, "a")["image"] == "gcr.io/p/default"
+    assert '"own_image": true' in str(container(files, "a")["args"])
+    assert "own_image" not in str(container(convert(making.cell("1", "step:a")), "a")["args"])
     tasks = yaml.safe_load(files["pipeline.yaml"])["root"]["dag"]["tasks"]
     assert tasks["b"]["retryPolicy"]["maxRetryCount"] == 3
     assert tasks["b"]["cachingOptions"] == {}

@@ -109,7 +109,7 @@ def _run(order: Order, given: Given, out: str, run_job: attempt.RunsJobs) -> Ran
 
 def _environ(environ: Mapping[str, str], order: Order, kit: str | None) -> dict[str, str]:
     """The environment variables of the step's process, which finds what came along and what was installed for it."""
-    installed = needs.install(order.requirements)
+    installed = needs.install(order.requirements, exact=not order.own_image)
     site = os.path.join(kit, "site") if kit else ""
     found = [installed, site if os.path.isdir(site) else None, environ.get("PYTHONPATH")]
     path = os.pathsep.join(folder for folder in found if folder)

@@ -24,13 +24,18 @@ class NotInstalled(Exception):
     """What a step needs cannot be installed."""
 
 
-def missing(requirements: Sequence[str]) -> list[str]:
-    """Those that this environment does not fulfil."""
-    return [line for line in requirements if not _is_there(line)]
+def missing(requirements: Sequence[str], *, exact: bool = True) -> list[str]:
+    """Those that this environment does not fulfil.
+
+    Args:
+        requirements: what the step needs.
+        exact: another version than the one that is pinned will not do.
+    """
+    return [line for line in requirements if not _is_there(line, exact=exact)]
 
 
-def _is_there(line: str) -> bool:
-    exact = _EXACT.fullmatch(line.strip())
+def _is_there(line: str, *, exact: bool) -> bool:
+    pinned = _EXACT.fullmatch(line.strip()) if exact else None
     name = _NAME.match(line.strip())
     if name is None:
         return False  # an address
@@ -38,14 +43,15 @@ def _is_there(line: str) -> bool:
         version = importlib.metadata.version(name[0])
     except importlib.metadata.PackageNotFoundError:
         return False
-    return exact is None or version.partition("+")[0] == exact[2]
+    return pinned is None or version.partition("+")[0] == pinned[2]
 
 
-def install(requirements: Sequence[str]) -> str | None:
+def install(requirements: Sequence[str], *, exact: bool = True) -> str | None:
     """Install what is missing, apart from what is there; what was installed before is taken as it is.
 
     Args:
         requirements: what the step needs.
+        exact: what is there in another version is missing; else the image is trusted to have the right one.
 
     Returns:
         the folder, to be searched first; None where nothing was missing.
@@ -53,7 +59,7 @@ def install(requirements: Sequence[str]) -> str | None:
     Raises:
         NotInstalled: it cannot be had.
     """
-    wanted = missing(requirements)
+    wanted = missing(requirements, exact=exact)
     if not wanted:
         return None
     digest = hashlib.sha256("\n".join([sys.version, *sorted(wanted)]).encode()).hexdigest()[:16]

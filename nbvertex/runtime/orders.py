@@ -60,6 +60,7 @@ class Order:
         limit: bytes of output kept per cell.
         timeout: seconds for an attempt.
         task: what is done instead of running the cells, or beside it (see `tasks`); None: nothing.
+        own_image: its image was chosen for it, so that the versions in it are the right ones.
         exact: values come as they were given, and only those that were given.
     """
 
@@ -82,6 +83,7 @@ class Order:
     limit: int = 10_000_000
     timeout: float | None = None
     task: Mapping[str, Any] | None = None
+    own_image: bool = False
     exact: bool = False
 
     @property

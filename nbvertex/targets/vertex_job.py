@@ -126,7 +126,7 @@ def _spec(
                 *boot.pieces(bundle.kit),
                 "--",
                 "job",
-                *_words(bundle, group, whole=whole),
+                *_words(bundle, group, settings.image, whole=whole),
             ],
         },
     }
@@ -141,7 +141,7 @@ def _spec(
     return said
 
 
-def _words(bundle: Bundle, group: tuple[Traveller, ...], *, whole: bool) -> list[str]:
+def _words(bundle: Bundle, group: tuple[Traveller, ...], image: str | None, *, whole: bool) -> list[str]:
     """The steps of a job as `runtime.whole` reads them."""
     said = [
         {
@@ -155,7 +155,7 @@ def _words(bundle: Bundle, group: tuple[Traveller, ...], *, whole: bool) -> list
                     "items": list(part.items),
                     "texts": list(part.texts),
                 }
-                for part in one.parts
+                for part in one.on(image)
             ],
         }
         for one in group

@@ -34,6 +34,13 @@ def test_what_is_missing(line: str, there: bool) -> None:
     assert needs.missing([text]) == ([] if there else [text])
 
 
+def test_an_image_that_was_chosen_is_trusted() -> None:
+    """What is in it is taken in the version that it has; what is not there is still missing."""
+    assert needs.missing(["pytest==0.1", "surely-not-installed==1"], exact=False) == [
+        "surely-not-installed==1"
+    ]
+
+
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Installers that have only the wheels of a folder, and an empty place for what is installed."""
