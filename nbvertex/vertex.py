@@ -166,7 +166,7 @@ class Google:
         session = self._client("web", lambda: AuthorizedSession(self._known(), max_refresh_attempts=0))
         reply = session.request(verb, url, json=dict(body) or None, timeout=SECONDS)
         if reply.status_code >= 400:
-            raise _of_status(reply.status_code, _message(reply.text), _after(reply.headers))
+            raise _of_reply(reply.status_code, reply.text, _after(reply.headers))
         told: Json = reply.json() if reply.content else {}
         return told
 
@@ -195,9 +195,13 @@ class Google:
 _KINDS: Mapping[int, Kind] = {401: "credentials", 404: "missing", 408: "unsure", 409: "exists", 429: "busy"}
 
 
-def _of_status(status: int, message: str, after: float | None = None) -> Fault:
+def _of_reply(status: int, text: str, after: float | None = None, message: str = "") -> Fault:
+    """The fault that a reply is; of two that got in each other's way, the one that was turned down may try again."""
+    said = _said(text)
     kind = _KINDS.get(status, "unsure" if status >= 500 else "refused")
-    return Fault(kind, message, after=after)
+    if said.get("status") == "ABORTED":
+        kind = "busy"
+    return Fault(kind, message or str(said.get("message") or " ".join(text.split())[:300]), after=after)
 
 
 @contextlib.contextmanager
@@ -215,7 +219,8 @@ def _translated(what: str) -> Iterator[None]:
     except api.GoogleAPICallError as error:
         reply = getattr(error, "response", None)
         after = _after(getattr(reply, "headers", {}))
-        told = _of_status(int(error.code or 500), str(error.message), after)
+        text = str(getattr(reply, "text", ""))
+        told = _of_reply(int(error.code or 500), text, after, str(error.message))
         raise Fault(told.kind, told.message, what=what, after=after) from error
     except auth.TransportError as error:
         raise Fault("unsure", _short(error), what=what) from error
@@ -227,12 +232,13 @@ def _translated(what: str) -> Iterator[None]:
         raise Fault("refused", f"this client does not know what is to be sent: {error}", what=what) from error
 
 
-def _message(text: str) -> str:
-    """What a reply says in its error, else its beginning."""
+def _said(text: str) -> Mapping[str, Any]:
+    """What a reply says of its error; nothing where something else than the service has written it."""
     try:
-        return str(json.loads(text)["error"]["message"])
+        said = json.loads(text)["error"]
     except (ValueError, KeyError, TypeError):
-        return " ".join(text.split())[:300]
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _after(headers: Any) -> float | None:

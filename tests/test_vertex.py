@@ -27,7 +27,18 @@ PIPELINE, JOB = (
 )  # fmt: skip
 def test_a_status_says_what_may_follow(status: int, kind: str) -> None:
     """What may have been done is looked for; what was not done is asked again; what is refused stays so."""
-    assert vertex._of_status(status, "said").kind == kind
+    assert vertex._of_reply(status, "said").kind == kind
+
+
+def test_a_call_that_got_in_the_way_of_another_is_made_again() -> None:
+    """ABORTED has the number of what is there already, and is something else."""
+    assert (
+        vertex._of_reply(409, '{"error": {"code": 409, "message": "x", "status": "ABORTED"}}').kind == "busy"
+    )
+    assert (
+        vertex._of_reply(409, '{"error": {"code": 409, "message": "x", "status": "ALREADY_EXISTS"}}').kind
+        == "exists"
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,7 +47,7 @@ def test_a_status_says_what_may_follow(status: int, kind: str) -> None:
 )  # fmt: skip
 def test_what_a_reply_says(text: str, said: str) -> None:
     """The message of an error, or what a proxy has written in its place."""
-    assert vertex._message(text) == said
+    assert vertex._of_reply(403, text).message == said
 
 
 @pytest.mark.parametrize("kind", ["refused", "exists", "missing", "busy", "unsure", "credentials"])
