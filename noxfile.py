@@ -94,6 +94,14 @@ def vertex(session: nox.Session) -> None:
 
 
 @nox.session
+def vertex_oldest(session: nox.Session) -> None:
+    """The emulator and what is submitted to it, with the oldest client that is served."""
+    clients = nox.project.load_toml("pyproject.toml")["dependency-groups"]["clients"]
+    session.install("-e", ".[kfp,test,vertex]", "google-cloud-aiplatform==1.133.0", *clients)
+    session.run("pytest", "tests/emulator", *session.posargs)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """The tests against the built wheel, not the working tree."""
     session.install("--require-hashes", "-r", "requirements/dev.txt")
@@ -113,7 +121,19 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Everything that a release needs."""
-    for name in ("lint", "types", "imports", "tests", "law", "vertex", "wheel", "bench"):
+    parts = [
+        "lint",
+        "types",
+        "imports",
+        "tests",
+        "law",
+        "libraries",
+        "vertex",
+        "vertex_oldest",
+        "wheel",
+        "bench",
+    ]
+    for name in parts:
         session.notify(name)
 
 
