@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -313,3 +316,24 @@ def test_conditions_and_lists_are_steps_there_too(
     assert [one[:2] for one in shown(there.output)] == [one[:2] for one in shown(here.output)]
     ended = {one.step: one.state for one in heard if isinstance(one, StepChanged)}
     assert ended == {"load": "done", "train": "done", "boast": "skipped", "moan": "done"}
+
+
+def test_the_profile_of_the_emulator_starts_one(emulator: Any, tmp_path: Path) -> None:
+    """As typed, in a folder where none is running: the path of the notebook on stdout, and no emulator is left."""
+    (tmp_path / "nbvertex.toml").touch()
+    (tmp_path / "one.py").write_text('# %% tags=["step:only"]\nprint(6 * 7)\n', encoding="utf-8")
+    environ = {name: value for name, value in os.environ.items() if name not in emulator.environment}
+
+    def typed(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "nbvertex", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+
+    refused = typed("submit", "one.py", "--to", "vertex-pipeline", "--profile", "emulator", "--no-wait")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "nbvertex emulator start" in refused.stderr
+    done = typed("submit", "one.py", "--to", "vertex-pipeline", "--profile", "emulator")
+    assert done.returncode == 0, done.stderr
+    assert "only | 42" in done.stderr
+    assert [outputs[0]["text"] for _, outputs, _ in shown(Path(done.stdout.strip()))] == [["42\n"]]
+    assert "no emulator is running" in typed("emulator", "env").stderr
+    assert typed("doctor", "--profile", "emulator").returncode == 0
