@@ -13,6 +13,7 @@ from nbvertex.errors import ConfigError, nearest
 from nbvertex.options import Given, Wrong, add, from_settings, step_name
 
 FILE = "nbvertex.toml"
+EMULATOR = "emulator"  # a profile that is always there
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4,
           "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}  # fmt: skip
 
@@ -184,7 +185,7 @@ class _Reader:
             for name, inner in self.tables(table, "profiles")
         }  # fmt: skip
         wanted = said.get("profile")
-        if wanted is not None and wanted not in profiles:
+        if wanted is not None and wanted not in profiles and wanted != EMULATOR:
             raise self.error("profile", f"there is no profile {wanted!r}", _meant(wanted, profiles))
         return Settings(
             file=self.file,

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from nbvertex.config import Profile, Settings
+from nbvertex.config import EMULATOR, Profile, Settings
 from nbvertex.errors import Problem, ProblemsFound, UsageError, nearest
 
-EMULATOR = "emulator"
 EMULATED = Profile(
     project="emulator",
     region="us-central1",

@@ -92,11 +92,13 @@ def test_an_unknown_profile_is_refused() -> None:
     assert caught.value.hint == "did you mean dev?"
 
 
-def test_the_emulator_is_always_a_profile() -> None:
+def test_the_emulator_is_always_a_profile(tmp_path: Path) -> None:
     """Complete, and independent of the environment; a profile of that name in the settings wins."""
     chosen = profiles.choose(Settings(), "emulator", {"GOOGLE_CLOUD_PROJECT": "of-shell"})
     profiles.check(chosen, Settings())
     assert chosen.profile == profiles.EMULATED
+    (tmp_path / "nbvertex.toml").write_text('profile = "emulator"\n', encoding="utf-8")
+    assert profiles.choose(config.load(tmp_path / "n.ipynb"), None, {}).profile == profiles.EMULATED
     own = Settings(profiles={"emulator": FULL})
     assert profiles.choose(own, "emulator", {}).profile == FULL
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbvertex.actions.reading import Opened
-from nbvertex.errors import Problem, ProblemsFound, StoreError, UsageError, nearest
+from nbvertex.errors import Problem, ProblemsFound, StoreError, UsageError
 
 if TYPE_CHECKING:
     from nbvertex.config import Profile
@@ -97,19 +97,10 @@ def convert(
 
 
 def _profile(opened: Opened, name: str | None) -> Profile:
-    from nbvertex import config
+    """The profile that is meant, without what this shell's environment says: the files are for any."""
+    from nbvertex import config, profiles
 
-    settings = config.load(opened.notebook.path)
-    wanted = name or settings.profile
-    if wanted is None:
-        return config.Profile()
-    if wanted not in settings.profiles:
-        near = nearest(wanted, settings.profiles)
-        known = ", ".join(settings.profiles) or "none"
-        raise UsageError(
-            f"there is no profile {wanted!r}", hint=f"did you mean {near}?" if near else f"there are {known}"
-        )
-    return settings.profiles[wanted]
+    return profiles.choose(config.load(opened.notebook.path), name, {}).profile
 
 
 def _environment(python: str | None) -> tuple[Installed, str]:
