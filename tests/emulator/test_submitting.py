@@ -208,7 +208,7 @@ def test_a_submission_is_cancelled(folder: Path, aiplatform: Any) -> None:
 def test_what_is_there_already_is_not_uploaded_again(folder: Path, emulator: Any) -> None:
     """Objects are named by what they hold."""
     path = folder / "one.py"
-    path.write_text('# %% tags=["step:only"]\nprint(6 * 7)\n', encoding="utf-8")
+    path.write_text(f'# %% tags=["step:only"]\nprint("{folder}")\n', encoding="utf-8")  # nobody else's
     ready = prepared(path)
     (upload,) = ready.draft.uploads
     from nbvertex.reaching import reached
