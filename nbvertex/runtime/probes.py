@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import chdir, getcwd  # bound here: cells may put something else in their place
 from typing import Any
 
 from . import chance, replaced
@@ -313,7 +314,7 @@ _NOTHING = object()
 def working_folder() -> str:
     """Where we are; empty where that folder has been removed."""
     try:
-        return os.getcwd()
+        return getcwd()
     except FileNotFoundError:
         return ""
 
@@ -363,7 +364,7 @@ def _fresh_units(converters: dict[Any, Any], text: str) -> bool:
 
 
 PROBES: tuple[Probe, ...] = (
-    Probe("@cwd", "os", working_folder, os.chdir),
+    Probe("@cwd", "os", working_folder, chdir),
     Probe("@random", "random", *_calls("random", "getstate", "setstate"), idle=chance.only_drew),
     Probe("@numpy.random", "numpy.random", *_calls("numpy.random", "get_state", "set_state"), _fresh_numpy),
     Probe("@torch", "torch", _torch_get, _torch_put, words("seed", "torch")),
