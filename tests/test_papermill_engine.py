@@ -114,8 +114,8 @@ def test_a_failure_is_papermills_own_error(make_notebook: Make, run: Callable[..
     "cells, expected",
     [
         ([cell("print(nowhere)", "step:a")], "cell 1 [step a], line 1: `nowhere` is defined nowhere"),
-        ([cell("g = (i for i in [1])", "step:a"), cell("next(g)", "step:b")],
-         "cell 1 [step a]: `g` (generator): a generator cannot travel to a later step"),
+        ([cell("g = (i for i in [1, 2])\nnext(g);", "step:a"), cell("next(g)", "step:b")],
+         "cell 1 [step a]: `g` (generator): a generator that has begun cannot travel to a later step"),
         ([cell("import os\nos._exit(3)", "step:a")], "the process ended with exit code 3"),
     ],
 )  # fmt: skip

@@ -26,7 +26,7 @@ CELLS = [
     cell("RATE = 0.5\nclass Model:\n    def __init__(self, data):\n        self.data = data\n    def size(self):\n        return rate(self)"),
     cell("def rate(model):\n    return len(model.data) * RATE", "step:load"),
     cell(
-        "model = Model(raw)\nlock = threading.Lock()\nsame = raw\ngenerator = (i for i in raw)\n"
+        "model = Model(raw)\nlock = threading.Lock()\nsame = raw\ngenerator = (i for i in raw)\nnext(generator, None)\n"
         "print('n', n, doubled)\nopen('left.txt', 'w').write('x');",
         "step:train",
     ),

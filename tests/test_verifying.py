@@ -209,7 +209,7 @@ def test_a_process_that_ends(make_notebook: Make, verify: Callable[..., Said]) -
 def test_steps_that_refuse(make_notebook: Make, verify: Callable[..., Said]) -> None:
     """A value that cannot travel is no difference: the steps say so, and exit with 2."""
     notebook = make_notebook(
-        [cell("g = (i for i in range(3))\nprint('made')", "step:a"), cell("print(next(g))", "step:b")]
+        [cell("g = (i for i in range(3))\nprint(next(g))", "step:a"), cell("print(next(g))", "step:b")]
     )
     said = verify(notebook)
     assert said.code == 2
