@@ -58,7 +58,14 @@ def test_edited_program_means_the_same(bench: Bench, pair: tuple[tuple[Cell, ...
     )
 
 
+@pytest.fixture
+def steady_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's sets of texts are in the order that they have in a run."""
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("steady_order")
 @settings(max_examples=max(1, COUNT // PAPERMILL_ONE_IN), suppress_health_check=list(HealthCheck))
 @given(cells=programs())
 def test_straight_side_is_run_all(bench: Bench, cells: tuple[Cell, ...]) -> None:

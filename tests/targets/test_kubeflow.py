@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,9 @@ def test_its_own_runner_shows_what_a_run_here_shows(
 ) -> None:
     """Every output of every cell is equal."""
     path = NOTEBOOKS / f"{name}.ipynb"
-    if (
-        name == "marked"
-    ):  # its runner takes no list that is a task's output, and no artifact of one of two branches
+    if name == "marked" and tuple(map(int, version("kfp").split(".")[:2])) < (2, 17):
+        pytest.skip("the local runner of kfp before 2.17 fails at loops")
+    if name == "marked":  # takes no list of a task, nor an artifact of one of two branches
         cells = [cell for cell in MARKED if "each:r in rates" not in cell["metadata"]["tags"]]
         path = making.write(tmp_path / "nb.ipynb", [*cells[:-1], ENDS])
     write(path, tmp_path / "converted")
