@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import locksmith
 import making
 import pytest
 
@@ -117,7 +118,7 @@ def test_what_must_not_travel_is_refused_by_name(make: Make, tmp_path: Path, tag
     (tmp_path / "here").mkdir()
     (tmp_path / "above.csv").write_text("x")
     (tmp_path / "here" / "link.csv").symlink_to(tmp_path / "above.csv")
-    (tmp_path / "here" / "key.csv").write_text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN")
+    (tmp_path / "here" / "key.csv").write_text(locksmith.pem())
     with pytest.raises(ProblemsFound) as found:
         make(making.cell("1", "step:x", tag))
     (problem,) = found.value.problems
@@ -129,7 +130,7 @@ def test_what_must_not_travel_is_refused_by_name(make: Make, tmp_path: Path, tag
 def test_a_key_in_a_cell_is_refused(make: Make) -> None:
     """It would be sent along in the open."""
     with pytest.raises(ProblemsFound) as found:
-        make(making.cell("k = '''-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN'''", "step:x"))
+        make(making.cell(f"k = '''{locksmith.pem()}'''", "step:x"))
     assert found.value.problems[0].code == "key-in-cell"
     assert found.value.problems[0].place.cell == 1
 

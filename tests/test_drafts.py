@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import locksmith
 import pytest
 
 from nbvertex import drafts, once
@@ -145,7 +146,8 @@ def test_a_secret_is_named_in_full_or_not_at_all(secret: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "text, code",
     [(NOTEBOOK.replace('"step:sum"', '"step:sum", "runs-on:here"'), "not-supported"),
-     (NOTEBOOK + 'key = "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\n-----END PRIVATE KEY-----"\n', "key-in-cell")],
+     (NOTEBOOK + f"key = {locksmith.pem()!r}\n", "key-in-cell")],
+    ids=["here", "key"],
 )  # fmt: skip
 def test_what_must_not_go_there_is_refused(text: str, code: str, tmp_path: Path) -> None:
     """By name, with the cell, before anything is sent."""
@@ -158,7 +160,7 @@ def test_what_must_not_go_there_is_refused(text: str, code: str, tmp_path: Path)
 def test_a_key_file_is_not_sent(tmp_path: Path) -> None:
     """Even where a step asks for it."""
     (tmp_path / "key.json").write_text(
-        json.dumps({"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\nx"}),
+        json.dumps({"type": "service_account", "private_key": locksmith.pem()}),
         encoding="utf-8",
     )
     text = NOTEBOOK.replace('"step:sum"', '"step:sum", "in:key.json"')

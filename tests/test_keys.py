@@ -5,33 +5,33 @@ from __future__ import annotations
 import json
 
 import pytest
+from locksmith import access_key, pem, word
 
 from nbvertex import keys
 
-PEM = "-----BEGIN {kind}PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END {kind}PRIVATE KEY-----\n"
-SERVICE = json.dumps({"type": "service_account", "private_key": PEM.format(kind=""), "client_email": "a@b"})
-USER = json.dumps({"client_id": "x", "client_secret": "d-1234567890", "refresh_token": "1//0gabcdefghij"})
+SERVICE = json.dumps({"type": "service_account", "private_key": pem(), "client_email": "a@b"})
+USER = json.dumps({"client_id": "x", "client_secret": word(), "refresh_token": word()})
 
 SECRETS = [
     ("key.json", SERVICE),
     ("renamed.txt", SERVICE),
     ("deep/in/a/folder/sa.json", SERVICE),
-    ("list.json", json.dumps([{"a": {"private_key": "0123456789abcdef"}}])),
+    ("list.json", json.dumps([{"a": {"private_key": word()}}])),
     ("adc.json", USER),
-    ("server.pem", PEM.format(kind="RSA ")),
-    ("server.txt", PEM.format(kind="EC ")),
-    ("module.py", f"KEY = '''{PEM.format(kind='OPENSSH ')}'''"),
-    ("one_line.py", "KEY = '-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADAN'"),
+    ("server.pem", pem("RSA ")),
+    ("server.txt", pem("EC ")),
+    ("module.py", f"KEY = '''{pem('OPENSSH ')}'''"),
+    ("one_line.py", f"KEY = {pem()!r}"),
     ("id_rsa", "anything"),
     ("store.p12", "\0\1"),
-    (".env", "DEBUG=1\nDB_PASSWORD=hunter2\n"),
-    ("prod.env", "export API_KEY='abc'"),
-    (".env.local", "SECRET_KEY=abc"),
-    (".netrc", "machine x login y password z"),
-    ("credentials", "[default]\naws_secret_access_key = abcdef"),
-    ("settings.yaml", "db:\n  password: hunter2\n"),
+    (".env", f"DEBUG=1\nDB_PASSWORD={word()}\n"),
+    ("prod.env", f"export API_KEY='{word()}'"),
+    (".env.local", f"SECRET_KEY={word()}"),
+    (".netrc", f"machine x login y password {word()}"),
+    ("credentials", f"[default]\naws_secret_access_key = {word()}"),
+    ("settings.yaml", f"db:\n  password: {word()}\n"),
     ("kaggle.json", "{}"),
-    ("notes.md", "use AKIAIOSFODNN7EXAMPLQ for it"),
+    ("notes.md", f"use {access_key()} for it"),
     ("application_default_credentials.json", "{}"),
 ]
 HARMLESS = [
@@ -50,7 +50,7 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("path, text", SECRETS)
+@pytest.mark.parametrize("path, text", SECRETS, ids=[path for path, _ in SECRETS])
 def test_a_secret_is_told(path: str, text: str) -> None:
     """The file is named for what it holds, whatever it is called."""
     assert keys.told(path, text.encode())
