@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -592,15 +591,16 @@ SLOW: Notebook = [
 def test_interrupted(asked: signal.Signals, make_notebook: Make, tmp_path: Path) -> None:
     """Exit 130, one line, the partial notebook with what was shown, and no process left."""
     make_notebook(SLOW)
-    with process("run", "nb.ipynb", "out.ipynb", cwd=tmp_path, start_new_session=True) as found:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        found.send_signal(asked)
-        try:
-            out, err = found.communicate(timeout=60)
-        finally:
-            found.kill()
+    words = ("run", "nb.ipynb", "out.ipynb", "--log-output")
+    with process(*words, cwd=tmp_path, start_new_session=True) as found:
+        assert found.stdout is not None
+        assert found.stderr is not None
+        err = ""
+        for line in found.stderr:  # until it has ended
+            if "second" in line and "second" not in err:
+                found.send_signal(asked)
+            err += line
+        out = found.stdout.read()
     assert (found.returncode, out) == (Exit.INTERRUPTED, "out.ipynb\n")
     assert "error: interrupted" in err.splitlines()
     assert "Traceback" not in err
