@@ -190,6 +190,19 @@ def iterator_at(kind: str, over: Any, taken: int) -> Any:
     return made
 
 
+def reduce_reversed(iterator: Any) -> Reduced:
+    """A list read from its end; one that is at its end has forgotten its list, and pickle its kind."""
+    way: Reduced = iterator.__reduce__()
+    return way if len(way) == 3 else (ended_reversed, ())
+
+
+def ended_reversed() -> Any:
+    """Such an iterator at its end."""
+    made = reversed([])
+    next(made, None)
+    return made
+
+
 def reduce_memoryview(view: memoryview) -> Reduced:
     """A memory view of a whole object that travels too."""
     if view.nbytes != memoryview(view.obj).nbytes or not view.c_contiguous:

@@ -328,6 +328,7 @@ _HANDLERS: dict[type, Handler] = {
     type({}.values()): _of(carried.reduce_dict_view),
     type({}.items()): _of(carried.reduce_dict_view),
     memoryview: _of(carried.reduce_memoryview),
+    type(reversed([])): _of(carried.reduce_reversed),
     re.Match: _of(matches.reduce),
     **dict.fromkeys(_ITERATORS, _of(carried.reduce_iterator)),
     type(threading.Lock()): _of(carried.reduce_lock),
