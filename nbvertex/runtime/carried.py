@@ -198,7 +198,8 @@ def reduce_reversed(iterator: Any) -> Reduced:
 
 def ended_reversed() -> Any:
     """Such an iterator at its end."""
-    made = reversed([])
+    empty: list[Any] = []
+    made = reversed(empty)
     next(made, None)
     return made
 
