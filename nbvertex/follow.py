@@ -7,6 +7,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from msgspec.structs import replace
@@ -312,7 +313,7 @@ def cancelled(means: Means, submission: Submission) -> Submission:
                         )
                     continue
                 name = str(found["name"])
-            patience.ask(lambda name=name: means.door.ask(service.cancel(name)))  # type: ignore[misc]
+            patience.ask(partial(means.door.ask, service.cancel(name)))
         except Fault as fault:
             means.say(f"could not be cancelled, and may go on: {name or job.where} ({fault.message})")
             where = submission.where

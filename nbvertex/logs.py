@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from nbvertex import service
 from nbvertex.patience import Fault, Patience
@@ -53,7 +54,7 @@ class Logs:
         while True:
             call = service.logs(self._project, names, since, page)
             try:
-                reply = self._patience.ask(lambda call=call: self._door.ask(call))  # type: ignore[misc]
+                reply = self._patience.ask(partial(self._door.ask, call))
             except Fault as fault:
                 if fault.kind in ("refused", "missing"):
                     self._closed = True

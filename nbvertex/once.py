@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from nbvertex import service
@@ -144,7 +145,7 @@ class Maker:
         try:
             for one in self._all(job):
                 if one["name"] != kept and service.state_of(one) not in service.ENDED:
-                    self._patience.ask(lambda name=one["name"]: self._door.ask(service.cancel(name)))  # type: ignore[misc]
+                    self._patience.ask(partial(self._door.ask, service.cancel(one["name"])))
         except Fault as fault:
             raise self._unknown(job, fault) from fault
 

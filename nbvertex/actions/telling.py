@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nbvertex.errors import NbvertexError
@@ -74,7 +75,7 @@ def of_submission(means: Means, submission: Submission) -> str | None:
         for job in submission.jobs:
             if job.kind == "pipeline" and job.resource is not None:
                 call = service.get(job.resource)
-                found = patience.ask(lambda call=call: means.door.ask(call))  # type: ignore[misc]
+                found = patience.ask(partial(means.door.ask, call))
                 context = found.get("jobDetail", {}).get("pipelineRunContext", {}).get("name", "")
         metrics = {} if context else _metrics(means.door, patience, submission)
         told = experiments.Told(
@@ -92,7 +93,7 @@ def _metrics(door: Door, patience: Patience, submission: Submission) -> dict[str
     for seen in submission.seen.values():
         if seen.state == "done" and seen.state_url:
             url = f"{seen.state_url.removesuffix('/state')}/metrics.json"
-            data = patience.ask(lambda url=url: door.read(url))  # type: ignore[misc]
+            data = patience.ask(partial(door.read, url))
             found |= json.loads(data) if data is not None else {}
     return found
 
