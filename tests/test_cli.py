@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
 from making import cell
+from saying import Said, said
 
-from nbvertex import __version__, cli, usage, verbs
+from nbvertex import __version__, usage, verbs
 from nbvertex.errors import Exit
 
 Make = Callable[..., Path]
@@ -36,15 +36,6 @@ FAILING: Notebook = [
 BROKEN: Notebook = [cell("x = (", "step:a"), cell("print(unknown)", "step:b")]
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def nbvertex(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -52,17 +43,7 @@ def nbvertex(
     """Run the command line in this process, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*words: str) -> Said:
-        capfd.readouterr()
-        try:
-            cli.main(words)
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        found = capfd.readouterr()
-        return Said(code, found.out, found.err)
-
-    return call
+    return lambda *words: said(capfd, words)
 
 
 def process(*words: str, cwd: Path, **more: object) -> subprocess.Popen[str]:

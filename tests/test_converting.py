@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import making
 import pytest
-
-from nbvertex import cli
+from saying import Said, said
 
 CELLS = [making.cell("n = 1", "parameters"), making.cell("print(n)", "step:tell", "label:team:x")]
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -32,16 +21,7 @@ def nbvertex(
     monkeypatch.chdir(tmp_path)
     making.write(tmp_path / "nb.ipynb", CELLS)
 
-    def call(*words: str) -> Said:
-        capfd.readouterr()
-        try:
-            cli.main(words)
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Said(code, *capfd.readouterr())
-
-    return call
+    return lambda *words: said(capfd, words)
 
 
 def test_the_paths_that_were_written_are_printed(nbvertex: Callable[..., Said], tmp_path: Path) -> None:

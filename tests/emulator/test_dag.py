@@ -70,7 +70,7 @@ def run(document: Any, played: Played | None = None, *, fail_fast: bool = False,
     parsed = parse(document)
     journal, played = Journal(), played or Played()
     inputs = Inputs(run_parameters(parsed.root, given))
-    order = Order("jobs/run", parsed, inputs, "gs://b/root", {"pipeline_job_name": "run"}, fail_fast)
+    order = Order("jobs/run", parsed, inputs, "gs://b/runs", {"pipeline_job_name": "run"}, fail_fast)
     outputs, error = None, None
     try:
         outputs = asyncio.run(Run(order, played, journal, lambda: 1.0).go())

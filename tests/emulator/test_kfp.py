@@ -62,8 +62,8 @@ class Bench:
         pipeline = parse(document)
         journal = Journal()
         name = "projects/1/locations/l/pipelineJobs/run-1"
-        facts = {"pipeline_job_name": "run-1", "pipeline_root": "gs://b/root"}
-        order = Order(name, pipeline, Inputs(run_parameters(pipeline.root, given)), "gs://b/root", facts)
+        facts = {"pipeline_job_name": "run-1", "pipeline_root": "gs://b/runs"}
+        order = Order(name, pipeline, Inputs(run_parameters(pipeline.root, given)), "gs://b/runs", facts)
 
         async def main() -> Outputs:
             spawning, timer = Spawning(self.folder / "shims", self.folder / "buckets"), Timer()
@@ -116,7 +116,7 @@ def compiled(name: str, folder: Path) -> Any:
         ("nested", {"n": 5}, "0 0.5 True '' ['5', '2'] {'a': '5'} None"),
         ("containers", {"greeting": "it's me"}, "it's me"),
         ("settings", {}, "hello"),
-        ("where", {}, "run-1 text gs://b/root"),
+        ("where", {}, "run-1 text gs://b/runs"),
         ("several_outputs", {}, "3 3.5 False '' [] {} None"),
     ],
 )
@@ -191,7 +191,7 @@ def test_metadata_of_artifacts(bench: Bench, tmp_path: Path) -> None:
     made = next(record for record in journal.records.values() if record.name == "make")
     ((data,), (scores,)) = (made.outputs.artifacts[key] for key in ("data", "scores"))
     assert (data.metadata["rows"], scores.metadata["rows"]) == (2, 2.0)
-    assert data.uri == f"gs://b/root/make_{made.id}/data"
+    assert data.uri == f"gs://b/runs/make_{made.id}/data"
     assert (bench.folder / "buckets" / data.uri[5:]).read_text() == "0\n1"
     assert data.type["schemaTitle"] == "system.Dataset"
 

@@ -382,7 +382,9 @@ def test_an_interpreter_that_does_not_run(bench: Bench, python: str) -> None:
         bench.run("true")
 
 
-INSTALL = 'PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --index-url https://x/simple {} && "$0" "$@"'
+INSTALL = (
+    'PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --index-url https://x/y {} && "$0" "$@"'
+)
 
 
 @pytest.mark.parametrize(

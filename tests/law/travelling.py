@@ -137,12 +137,6 @@ def borrowed(bench: Bench) -> attempt.RunsJobs:
     """Runs jobs in children of a warm process, which is faster than an interpreter for each."""
 
     def run_job(job: worker.Job, hear: Callable[[worker.Event], None], **settings: Any) -> worker.Result:
-        pool = bench._borrow()
-        pool.start(job)
-        while True:
-            for event in pool.poll(1.0):
-                if isinstance(event, worker.Ended):
-                    return event.result
-                hear(event)
+        return bench.watch(job, hear)
 
     return run_job
