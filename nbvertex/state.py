@@ -10,7 +10,7 @@ import msgspec
 
 from nbvertex.errors import StoreError
 from nbvertex.pipeline import Record
-from nbvertex.runtime.closure import closure
+from nbvertex.runtime.closure import apply, closure
 
 MISSING_ENTRY = "missing-entry"  # the code of an error: what a name needs is not there
 
@@ -104,14 +104,7 @@ class State:
 
     def apply(self, change: Change) -> None:
         """Do to the state what a step did."""
-        for name, entry in change.names.items():
-            if entry is None:
-                self.names.pop(name, None)
-            else:
-                self.names[name] = entry
-        for held in change.held:
-            for entry in held.entries:
-                self.homes[entry] = held
+        apply(self.names, self.homes, change.names, change.held)
 
     def inputs(self, wanted: Iterable[str] | None) -> Inputs:
         """What a step loads that reads some names.

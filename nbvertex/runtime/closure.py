@@ -1,4 +1,4 @@
-"""What a step loads that reads some names: everything that is needed to have them."""
+"""What a step loads that reads some names, with everything that is needed to have them; and what becomes of both after it."""
 
 from __future__ import annotations
 
@@ -64,3 +64,23 @@ def closure(
     arrived = {entry for held in found.values() for entry in held.entries}
     also = {name: entry for name, entry in names.items() if entry in arrived and name not in bound}
     return bound, also, tuple(found.values())
+
+
+def apply(
+    names: dict[str, str], homes: dict[str, Held], left: Mapping[str, str | None], held: Iterable[Held]
+) -> None:
+    """Do to a state what a step did.
+
+    Args:
+        names: name -> entry, before and then after.
+        homes: entry -> the artifact that holds it, likewise.
+        left: name -> entry of what the step has bound; None for a name that is gone.
+        held: the artifacts that it has made.
+    """
+    for name, entry in left.items():
+        if entry is None:
+            names.pop(name, None)
+        else:
+            names[name] = entry
+    for one in held:
+        homes.update(dict.fromkeys(one.entries, one))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import container
-from .closure import closure
+from .closure import apply, closure
 from .jobs import Done
 
 FORMAT = "nbvertex.delta/1"
@@ -146,13 +146,7 @@ class World:
 
     def apply(self, delta: Delta) -> None:
         """Do to the state what a step did."""
-        for name, entry in delta.names.items():
-            if entry is None:
-                self.names.pop(name, None)
-            else:
-                self.names[name] = entry
-        for held in delta.held:
-            self.homes.update(dict.fromkeys(held.entries, held))
+        apply(self.names, self.homes, delta.names, delta.held)
         for path, file in delta.files.items():
             if file.kind != "gone":
                 self.files[path] = file, delta.folder
